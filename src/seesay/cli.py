@@ -1,0 +1,223 @@
+"""The command line: each command parses, calls and prints.
+
+Heavy parts are imported inside the commands, so that `seesay --help` and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seesay import __version__
+from seesay.errors import SeesayError
+
+app = typer.Typer(
+    name="seesay",
+    help="Turn pictures into words: train compact captioners on your own pictures, score them, put them to work.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Run = Annotated[Path, typer.Argument(help="A run folder, as 'seesay train' makes it.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
+Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
+
+
+class OnBad(enum.Enum):
+    """What becomes of a run over many pictures when one cannot be read."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+def main() -> None:
+    """The entry point: a SeesayError is one line on stderr and exit code 2."""
+    try:
+        app()
+    except SeesayError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what was saved is whole ('seesay train --resume' goes on from there)", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def features(
+    folder: Annotated[Path, typer.Argument(help="The folder of the pictures; folders within it are read too.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HDF5 file to write; an unfinished one is finished.")
+    ],
+    flipped: Annotated[bool, typer.Option("--flipped", help="Mirror each picture: more to learn from.")] = False,
+    on_bad: Annotated[OnBad, typer.Option(help="What to do with a picture that cannot be read.")] = OnBad.STOP,
+) -> None:
+    """Extract grid features of all pictures in a folder.
+
+    Example: `seesay features photos -o grids.h5`
+    """
+    from seesay.progress import bar
+    from seesay.vision.extraction import extract
+
+    with bar("features", "pictures") as advance:
+        summary = extract(folder, output, flipped=flipped, on_bad=on_bad.value, progress=advance)
+    print(f"{output}: {summary}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe file, or the name of one of seesay's own.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: stages.0.epochs=3.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; else runs/NAME.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run exactly.")] = None,
+) -> None:
+    """Train a captioner as a recipe says, or go on with a run.
+
+    Examples: `seesay train recipes/flickr8k-attend.toml --set stages.0.epochs=5` or
+    `seesay train --resume runs/flickr8k-attend`
+    """
+    from seesay import run
+    from seesay.progress import follow_training
+    from seesay.recipe import find_recipe, read_recipe
+
+    if (recipe is None) == (resume is None):
+        raise SeesayError("train: expected either a recipe or --resume RUN, such as 'seesay train recipes/demo.toml'.")
+    if resume is not None:
+        if settings or output:
+            raise SeesayError("train --resume: goes on exactly as the run began; --set and -o are for new runs.")
+        path, events = resume, run.resume(resume)
+    else:
+        chosen = read_recipe(find_recipe(str(recipe)), settings or [])
+        path = output or Path("runs") / chosen.name
+        events = run.train(chosen, path)
+    follow_training(events)
+    print(f"{path}: trained. Next: seesay evaluate {path}, seesay report {path}, seesay caption {path} PHOTO")
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="Which split of the captions: dev, test or train.")] = "dev",
+    beam: Beam = None,
+    length_penalty: Annotated[float | None, typer.Option(help="0 ranks by probability, 1 by the mean word's.")] = None,
+    captions: Annotated[Path | None, typer.Option(help="Other captions than the recipe's.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Other features than the recipe's.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Caption and score a whole split with the best checkpoint of a run.
+
+    Example: `seesay evaluate runs/demo --split dev --beam 5 --json scores.json`
+    """
+    from seesay import evaluation
+    from seesay.captioner import with_options
+    from seesay.progress import bar, print_scores
+
+    decoding = evaluation.decoding_of(run)
+    decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
+    with bar("captions", "pictures") as advance:
+        result = evaluation.evaluate(run, split, decoding, captions, features, advance)
+    print_scores(result)
+    _write_json(json_file, result.to_json())
+
+
+@app.command()
+def caption(
+    run: Run,
+    photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
+    beam: Beam = None,
+    n_best: Annotated[int, typer.Option(min=1, help="How many captions a photograph.")] = 1,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw captions at random instead of searching.")] = False,
+    temperature: Annotated[float, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Sampling: from the likeliest so many words; 0 is all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sampling: from the likeliest words of so much probability.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Describe photographs.
+
+    Example: `seesay caption runs/demo photo.jpg --beam 5 --n-best 3`
+    """
+    from seesay.captioner import Captioner, with_options
+
+    captioner = Captioner.open(run, device)
+    changes: dict[str, Any] = {"method": "beam", "beam": max(beam or captioner.decoding.beam, n_best)}
+    if sample:
+        changes = {"method": "sample", "temperature": temperature, "top_k": top_k, "top_p": top_p, "candidates": n_best}
+    found = captioner.caption(photos, with_options(captioner.decoding, **changes), seed=seed)
+    if as_json:
+        listed = [
+            {"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]}
+            for photo, some in zip(photos, found, strict=True)
+        ]
+        print(json.dumps(listed, ensure_ascii=False, indent=1))
+        return
+    for photo, some in zip(photos, found, strict=True):
+        print(photo)
+        for each in some[:n_best]:
+            print(f"  {each.text}   ({each.score:.2f})")
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Write one self-contained page about a run: curves, scores, captions and where the model looked.
+
+    Example: `seesay report runs/demo`
+    """
+    from seesay.evaluation import write_run_report
+
+    print(f"report: {write_run_report(run)}")
+
+
+@app.command()
+def score(
+    references: Annotated[Path, typer.Argument(help="COCO annotations, {id: [captions]} or captions.json.")],
+    results: Annotated[Path, typer.Argument(help='COCO results, [{"image_id", "caption"}], or {id: caption}.')],
+    json_file: Json = None,
+) -> None:
+    """Score captions against human ones: BLEU, ROUGE-L, CIDEr-D.
+
+    Example: `seesay score annotations.json results.json`
+    """
+    from seesay.metrics.files import read_references, read_results
+    from seesay.metrics.scoring import evaluate as score_all
+    from seesay.progress import print_scores
+
+    result = score_all(read_results(results), read_references(references))
+    print_scores(result)
+    _write_json(json_file, result.to_json())
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")] = Path("runs/demo"),
+) -> None:
+    """The whole road on the 76 photographs that come with seesay: features, training, scores, captions, report.
+
+    Example: `seesay demo`
+    """
+    from seesay.demo import run_demo
+
+    run_demo(output)
+
+
+def _write_json(path: Path | None, content: Any) -> None:
+    if path is not None:
+        from seesay.files import write_json
+
+        write_json(path, content)
+        print(f"written: {path}")

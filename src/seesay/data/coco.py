@@ -1,0 +1,59 @@
+"""COCO's files: caption annotations and Karpathy's split files (of Flickr8k and Flickr30k too)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from seesay.data.entries import Entry, canonical_split, fault, field, identifier, objects, shown
+
+
+def annotation_entries(content: dict[str, Any], path: Path) -> list[Entry]:
+    """The entries of a COCO annotations file, `{"images": [...], "annotations": [...]}`, in the order of its images.
+
+    Such a file holds one split and does not say which, so its name does (`captions_train2017.json`); a name that says
+    nothing, or two things, gives "test": never trained on by mistake.
+    Raises DataError where an annotation is not a caption or belongs to an unknown picture.
+    """
+    split = _split_of(path)
+    captions: dict[str, list[Any]] = {}
+    entries = []
+    for number, image in enumerate(objects(content["images"], path, "image"), start=1):
+        where = f"image {number}"
+        name = identifier(field(image, "id", path, where), path, where)
+        own = captions.setdefault(name, [])
+        entries.append(Entry(where, name, field(image, "file_name", path, where), split, own))
+    for number, annotation in enumerate(objects(content["annotations"], path, "annotation"), start=1):
+        where = f"annotation {number}"
+        name = identifier(field(annotation, "image_id", path, where), path, where)
+        if name not in captions:
+            problem = f"a caption of picture {shown(name)}; expected one of the {len(captions)} listed images"
+            raise fault(path, where, problem, "list the image or remove the annotation")
+        captions[name].append(field(annotation, "caption", path, where))
+    return entries
+
+
+def _split_of(path: Path) -> str:
+    named = {canonical_split(word) for word in re.findall(r"[a-z]+", path.stem.lower())} - {None}
+    return (named.pop() or "test") if len(named) == 1 else "test"
+
+
+def karpathy_entries(content: dict[str, Any], path: Path) -> list[Entry]:
+    """The entries of a Karpathy split file (`dataset_coco.json` and its like; Karpathy and Fei-Fei, CVPR 2015).
+
+    The picture is `filepath/filename` where there is a `filepath`; the id is `cocoid`, or else the file name.
+    """
+    entries = []
+    for number, image in enumerate(objects(content["images"], path, "image"), start=1):
+        where = f"image {number}"
+        file = field(image, "filename", path, where)
+        sentences = objects(field(image, "sentences", path, where), path, f"{where}: sentence")
+        captions = [field(sentence, "raw", path, f"{where}: sentence {n}") for n, sentence in enumerate(sentences, 1)]
+        folder = image.get("filepath") or ""
+        if not isinstance(folder, str):
+            raise fault(path, where, f"the folder is {shown(folder)}; expected a path", "correct its 'filepath'")
+        if folder and isinstance(file, str):
+            file = f"{folder}/{file}"
+        entries.append(Entry(where, image.get("cocoid", file), file, field(image, "split", path, where), captions))
+    return entries

@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all, whenever the machine stops."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seesay.errors import DataError
+
+
+def replace_file(path: Path, *parts: bytes | memoryview) -> None:
+    """Put `parts`, joined, at `path` in one step: temporary file, fsync, rename, fsync of the folder.
+
+    Raises DataError where it cannot be written (a full disk, a folder without write permission); whatever stood at
+    `path` is then untouched.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     replace_file(Path(folder) / "note.txt", b"one ", b"whole")
+    ...     (Path(folder) / "note.txt").read_text(encoding="utf-8")
+    'one whole'
+    """
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"{path}: cannot be written ({fault.strerror}); expected a writable place with room; "
+            "what stood there before is untouched."
+        ) from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON to `path`, whose folder is made if need be, in one step."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DataError(f"{path}: its folder cannot be made ({fault.strerror}); choose another place.") from None
+    replace_file(path, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def link_file(source: Path, path: Path) -> None:
+    """Make `path` another name of the file `source`, in one step and without copying."""
+    temporary = _temporary(path)
+    temporary.unlink(missing_ok=True)
+    os.link(source, temporary)
+    os.replace(temporary, path)
+    temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> Sequence[Path]:
+    """Delete the temporary files that a killed writer left in `folder` or below; tells which."""
+    found = sorted(folder.rglob(".*.tmp.*"))
+    for leftover in found:
+        leftover.unlink(missing_ok=True)
+    return found
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp.{os.getpid()}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlast a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

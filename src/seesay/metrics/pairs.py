@@ -1,0 +1,68 @@
+"""Candidates beside their references: what every metric takes, what it returns and what it refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from seesay.errors import DataError
+
+ORDERS = 4
+Gram = tuple[str, ...]
+Counts = list[Counter[Gram]]
+
+
+class Scores(NamedTuple):
+    """What one metric says: `corpus` for all pictures together, `per_id` for each picture by its id.
+
+    Whether the corpus score is the mean of the others depends on the metric: BLEU's is not.
+    """
+
+    corpus: float
+    per_id: dict[str, float]
+
+
+def check_pairs(candidates: Mapping[str, Any], references: Mapping[str, Collection[Any]]) -> None:
+    """Raise DataError unless there are candidates and each has references under the same id, one to one.
+
+    >>> check_pairs({"7": "a dog"}, {"8": ["a dog"]})
+    Traceback (most recent call last):
+    seesay.errors.DataError: captions: 1 picture has no references (7); expected the same ids in both; ...
+    """
+    if not candidates:
+        raise DataError("captions: no candidate at all; expected one for each picture; generate captions first.")
+    _refuse(candidates.keys() - references.keys(), "no references")
+    _refuse(references.keys() - candidates.keys(), "no candidate")
+    _refuse({i for i in candidates if not references[i]}, "an empty list of references")
+
+
+def _refuse(ids: Collection[str], lack: str) -> None:
+    if ids:
+        shown = ", ".join(sorted(map(str, ids))[:5]) + (", ..." if len(ids) > 5 else "")
+        subject = "1 picture has" if len(ids) == 1 else f"{len(ids)} pictures have"
+        raise DataError(
+            f"captions: {subject} {lack} ({shown}); expected the same ids in both; "
+            "give one candidate and at least one reference for each picture."
+        )
+
+
+def ngrams(tokens: Sequence[str]) -> Counts:
+    """How often each n-gram of a tokenised caption occurs: one count for n = 1, one for n = 2, ... up to 4.
+
+    A token with a no-break space inside ("3 1/2") counts as two words here, as in COCO's BLEU and CIDEr.
+
+    >>> ngrams(["a", "b", "a"])[0]
+    Counter({('a',): 2, ('b',): 1})
+    """
+    words = " ".join(tokens).split()
+    return [Counter(zip(*(words[start:] for start in range(n)), strict=False)) for n in range(1, ORDERS + 1)]
+
+
+def count(
+    candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]
+) -> tuple[dict[str, Counts], dict[str, list[Counts]]]:
+    """The n-grams of checked pairs; BLEU and CIDEr can share them, counting is most of their work."""
+    check_pairs(candidates, references)
+    counted = {i: [ngrams(caption) for caption in references[i]] for i in candidates}
+    return {i: ngrams(caption) for i, caption in candidates.items()}, counted

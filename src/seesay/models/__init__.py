@@ -1,0 +1,75 @@
+"""One file, one model. The file's name is the model's name; nothing is registered.
+
+A captioning model file holds a frozen `Config`, an `nn.Module` named `Model` and `TASK = "caption"`. Its contract:
+
+    model.start(features (B, R, D), mask (B, R) bool) -> state     the picture, ready to be described
+    model.step(tokens (B,), state) -> (logits (B, V), state)       one more word
+    model(features, mask, tokens (N, T), rows (N,)) -> Forced      all words, given the true ones
+
+`state` is a NamedTuple of batch-first tensors; where it has a field `attention` (B, R), that is where the last word looked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seesay.errors import CheckpointError, RecipeError, UnknownName
+
+
+class Forced(NamedTuple):
+    """Teacher forcing's result at the P real target positions, row by row: padding costs nothing."""
+
+    logits: Tensor  # (P, V)
+    targets: Tensor  # (P,) the words that should have been said
+    attention: Tensor | None  # (N, T - 1, R), zeros at padding
+
+
+def names() -> list[str]:
+    """The models there are: the files of this folder.
+
+    >>> "attend_tell" in names()
+    True
+    """
+    return sorted(part.name for part in pkgutil.iter_modules(__path__))
+
+
+def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabulary_size: int) -> nn.Module:
+    """A fresh model of the given name; `settings` are fields of its `Config`, anything else is an error.
+
+    >>> build("captioning_rnn", {"hidden_size": 8}, feature_size=4, vocabulary_size=10).config.hidden_size
+    8
+    """
+    if name not in names():
+        raise UnknownName("model", name, names())
+    module = importlib.import_module(f"{__name__}.{name}")
+    known = {field.name: field for field in dataclasses.fields(module.Config)}
+    for key, value in settings.items():
+        if key not in known:
+            raise UnknownName(f"setting of model {name}", key, known)
+        wanted = type(known[key].default)
+        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+            raise RecipeError(
+                f"model.{key}: received {value!r}; expected {wanted.__name__}, as in {known[key].default!r}."
+            )
+    return module.Model(module.Config(**settings), feature_size=feature_size, vocabulary_size=vocabulary_size)
+
+
+def load_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:
+    """Load the arrays under `prefix` into `model`; every name and shape must fit. `source` names the file in errors."""
+    found = {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in found or found[name].shape != tensor.shape:
+            have = tuple(found[name].shape) if name in found else "nothing"
+            raise CheckpointError(f"{source}: weight '{name}' is {have}; expected {tuple(tensor.shape)}.")
+    if spare := sorted(found.keys() - wanted.keys()):
+        raise CheckpointError(f"{source}: the model has no weight '{spare[0]}' ({len(spare)} such).")
+    model.load_state_dict(found)

@@ -1,0 +1,70 @@
+"""What a person sees on the terminal while work goes on: bars on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from seesay.metrics.scoring import Evaluation
+from seesay.run import Advance, Check
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; the function it gives takes (done, total).
+
+    >>> with bar("features", "pictures") as advance:
+    ...     advance(1, 1)
+    """
+    with _bars() as progress:
+        task = progress.add_task(what, total=None, note=unit)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def follow_training(events: Iterator[Advance | Check]) -> None:
+    """Run training to its end, with a bar for each epoch and a line for each look at the development data."""
+    with _bars() as progress:
+        task = progress.add_task("training", total=None, note="")
+        for event in events:
+            if isinstance(event, Advance):
+                note = f"loss {event.step.loss:.3f}"
+                name = f"epoch {event.epoch}"
+                progress.update(task, description=name, completed=event.position, total=event.batches, note=note)
+            else:
+                progress.console.print(describe_check(event), highlight=False)
+
+
+def describe_check(check: Check) -> str:
+    """One line about one epoch."""
+    scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in ("BLEU-4", "CIDEr-D"))
+    star = "  * best" if check.best else ""
+    return (
+        f"epoch {check.epoch:>2}/{check.epochs}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
+        f"dev {scores}  {check.seconds:.0f} s{star}"
+    )
+
+
+def print_scores(result: Evaluation) -> None:
+    """The scores as a table, with what they were computed with."""
+    table = Table("metric", "score")
+    for name, value in result.corpus.items():
+        table.add_row(name, f"{value:.4f}")
+    console = Console()
+    console.print(table)
+    console.print(result.signature, highlight=False, soft_wrap=True)

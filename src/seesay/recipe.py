@@ -1,0 +1,178 @@
+"""Recipes: one TOML file describes one run completely; an unknown key is an error with a suggestion."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seesay.errors import RecipeError, UnknownName
+
+PACKAGE = Path(__file__).parent
+HOMES = (PACKAGE / "recipes", PACKAGE.parents[1] / "recipes")  # installed, or beside the source
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(_Section):
+    """Which pictures and captions. A path that starts with "seesay:" lies in the package."""
+
+    captions: str
+    features: str
+    flipped: str = ""  # features of the mirrored pictures, if training should use them
+    pictures: str = ""  # the folder of the pictures, for reports and for extraction where `features` is missing
+    minimum_count: int = Field(4, ge=1)
+    max_words: int = Field(24, ge=1)
+
+
+class Model(BaseModel):
+    """The model's file name, and the settings of its Config."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class Stage(_Section):
+    """One stage of training. `average` is the decay of the weights' moving average, 0 for none."""
+
+    objective: Literal["cross_entropy"] = "cross_entropy"
+    epochs: int = Field(10, ge=1)
+    pictures_per_batch: int = Field(20, ge=1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: int = Field(100, ge=0)  # steps
+    decay: Literal["constant", "cosine", "linear"] = "cosine"
+    floor: float = Field(0.02, ge=0, le=1)  # of the learning rate, at the end of the decay
+    clip: float = Field(1.0, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    doubly_stochastic: float = Field(0.0, ge=0)
+    average: float = Field(0.0, ge=0, lt=1)
+    patience: int = Field(5, ge=1)  # epochs without a better score on development data
+    select_by: str = "CIDEr-D"
+
+
+class Training(_Section):
+    """How training runs on this machine. `save_every` is in steps, 0 saves at the end of each epoch only."""
+
+    precision: Literal["float32", "bf16"] = "float32"
+    device: str = "cpu"
+    save_every: int = Field(0, ge=0)
+    log_every: int = Field(10, ge=1)
+
+
+class Decoding(_Section):
+    """How sentences are searched for when the run is evaluated and used."""
+
+    method: Literal["greedy", "beam", "sample"] = "beam"
+    beam: int = Field(5, ge=1)
+    max_length: int = Field(20, ge=1)
+    length_penalty: float = 0.0
+
+
+class Recipe(_Section):
+    """All settings of one run."""
+
+    name: str
+    seed: int = 1
+    notice: str = ""  # said plainly at the head of the report
+    data: Data
+    model: Model
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+    training: Training = Training()
+    decoding: Decoding = Decoding()
+
+
+def locate(path: str) -> Path:
+    """A path of a recipe; "seesay:" stands for the data that come with the package."""
+    return PACKAGE / "data" / path.removeprefix("seesay:") if path.startswith("seesay:") else Path(path)
+
+
+def find_recipe(name: str) -> Path:
+    """The recipe file of that path, or else one of seesay's own of that name."""
+    if Path(name).is_file():
+        return Path(name)
+    own = {file.stem: file for home in HOMES if home.is_dir() for file in sorted(home.glob("*.toml"))}
+    if Path(name).stem in own:
+        return own[Path(name).stem]
+    raise UnknownName("recipe", name, own)
+
+
+def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and apply `overrides` such as "stages.0.epochs=3" or "model.dropout=0.2"."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise RecipeError(f"{path}: cannot be read ({fault.strerror}); expected a recipe in TOML.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise RecipeError(f"{path}: not valid TOML: {fault}.") from None
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as fault:
+        raise _explain(path, fault) from None
+
+
+def write_recipe(recipe: Recipe) -> bytes:
+    """The complete recipe as TOML; read back it is the same recipe."""
+    return tomli_w.dumps(recipe.model_dump(mode="json")).encode()
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {override}: expected key=value, such as stages.0.epochs=3.")
+    *parents, last = key.strip().split(".")
+    place: Any = content
+    for parent in parents:
+        place = _child(place, parent, override)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if isinstance(place, list):
+        raise RecipeError(
+            f"--set {override}: '{'.'.join(parents)}' is a list; expected a key within it, such as 0.epochs."
+        )
+    place[last] = value
+
+
+def _child(place: Any, name: str, override: str) -> Any:
+    if isinstance(place, list):
+        if not name.isdigit() or int(name) >= len(place):
+            raise RecipeError(f"--set {override}: '{name}' is not among the entries 0 to {len(place) - 1}.")
+        return place[int(name)]
+    if not isinstance(place.setdefault(name, {}), dict | list):
+        raise RecipeError(f"--set {override}: '{name}' is a value, not a section.")
+    return place[name]
+
+
+def _explain(path: Path, fault: ValidationError) -> Exception:
+    """The first fault in one line; an unknown key is named with its nearest known one."""
+    first = fault.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        known = _fields(where[:-1])
+        return RecipeError(
+            f"{path}: {UnknownName('key', '.'.join(where), ('.'.join([*where[:-1], k]) for k in known))}"
+        )
+    if first["type"] == "missing":
+        return RecipeError(f"{path}: '{'.'.join(where)}' is missing.")
+    return RecipeError(f"{path}: {'.'.join(where)}: received {first['input']!r}; {first['msg']}.")
+
+
+def _fields(where: list[str]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {"data": Data, "stages": Stage, "training": Training, "decoding": Decoding}
+    return list(sections[where[0]].model_fields) if where else list(Recipe.model_fields)

@@ -1,0 +1,1 @@
+"""Pixels to grid features: the encoder, and its run over a folder of pictures."""

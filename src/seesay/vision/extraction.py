@@ -1,0 +1,139 @@
+"""A folder of pictures to one feature file: reading, encoding and writing overlap, and a killed run resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seesay.data.features import FeatureWriter, open_writer
+from seesay.data.images import find_pictures, open_picture, to_square
+from seesay.errors import DataError
+from seesay.vision.encoders import Encoder, load_encoder
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What an extraction did: pictures made now, already there before, and left out with the reason (id -> one line)."""
+
+    made: int
+    kept: int
+    skipped: dict[str, str]
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the file was complete already."""
+        return self.made == 0 and not self.skipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Encoded pictures on their way to the file, and those that could not be read."""
+
+    ids: list[str]
+    features: npt.NDArray[np.float16]
+    faults: dict[str, DataError]
+
+
+def extract(
+    folder: Path | str,
+    output: Path | str,
+    *,
+    flipped: bool = False,
+    batch_size: int = 8,
+    on_bad: Literal["stop", "skip"] = "stop",
+    progress: Progress = lambda done, total: None,
+    encoder: Encoder | None = None,
+    threads: int | None = None,
+) -> Summary:
+    """Writes the grid features of every picture under `folder` to `output`; ids are paths relative to the folder.
+
+    Each of `threads` (by default one a core) reads and encodes whole batches by itself; the caller's thread writes.
+    `progress(done, total)` is called after each batch. With `on_bad="skip"` pictures that cannot be read are left out
+    and listed; run again, they are tried again. Raises `DataError` for an empty folder, a bad picture (`"stop"`), and
+    where `output` was begun with other pictures or settings.
+    """
+    folder, output = Path(folder), Path(output)
+    ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
+    encoder = encoder or load_encoder(flipped=flipped)
+    with open_writer(output, ids, encoder.regions, encoder.size, encoder.name, encoder.flipped) as writer:
+        missing = writer.missing()
+        faults = _fill(writer, folder, missing, encoder, batch_size, on_bad, progress, threads or _cores())
+        if missing:
+            writer.finish()
+    return Summary(
+        len(missing) - len(faults), len(ids) - len(missing), {name: str(faults[name]) for name in sorted(faults)}
+    )
+
+
+def _fill(
+    writer: FeatureWriter,
+    folder: Path,
+    missing: list[str],
+    encoder: Encoder,
+    batch_size: int,
+    on_bad: str,
+    progress: Progress,
+    threads: int,
+) -> dict[str, DataError]:
+    faults: dict[str, DataError] = {}
+    done, total = 0, len(missing)
+    progress(done, total)
+    for batch in _encoded(folder, missing, encoder, batch_size, threads):
+        for name, error in batch.faults.items():
+            if on_bad == "stop":
+                writer.flush()
+                raise error
+            writer.skip(name)
+        faults.update(batch.faults)
+        writer.write(batch.ids, batch.features)
+        done += len(batch.ids) + len(batch.faults)
+        progress(done, total)
+    return faults
+
+
+def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, threads: int) -> Iterator[Batch]:
+    """Batches as they become ready; at most two a thread are under way, so memory stays bounded."""
+    parts = iter([ids[start : start + batch_size] for start in range(0, len(ids), batch_size)])
+    # One torch thread in each: threads that share a picture wait for one another at every layer, these never do.
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        running: set[Future[Batch]] = set()
+        try:
+            while True:
+                for part in parts:
+                    running.add(pool.submit(_encode, folder, part, encoder))
+                    if len(running) >= 2 * threads:
+                        break
+                if not running:
+                    return
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _encode(folder: Path, ids: list[str], encoder: Encoder) -> Batch:
+    pixels, good, faults = [], [], {}
+    for name in ids:
+        try:
+            pixels.append(to_square(open_picture(folder / name), encoder.side))
+            good.append(name)
+        except DataError as error:
+            faults[name] = error
+    stacked = np.stack(pixels) if pixels else np.empty((0, encoder.side, encoder.side, 3), np.uint8)
+    return Batch(good, encoder(stacked), faults)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
