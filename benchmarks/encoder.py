@@ -71,7 +71,9 @@ def main() -> None:
     best = min(medians["package", batch] for batch in BATCHES)
     for batch in BATCHES:
         same = medians["package", batch] / medians["ours", batch]
-        print(f"batches of {batch:2}: {same:.2f} times the package at the same batch, {best / medians['ours', batch]:.2f} its best")
+        print(
+            f"batches of {batch:2}: {same:.2f} times the package at the same batch, {best / medians['ours', batch]:.2f} its best"
+        )
 
 
 if __name__ == "__main__":

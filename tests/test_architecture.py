@@ -37,7 +37,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "torch numpy tensorboardX",
     ),
     "report": ("metrics data", "numpy PIL"),
-    "progress": ("metrics run", "rich"),
+    "progress": ("metrics run vision", "rich"),
     "demo": ("run evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
     "cli": ("run evaluation captioner recipe metrics vision progress demo", "typer"),

@@ -70,12 +70,12 @@ def features(
 
     Example: `seesay features photos -o grids.h5`
     """
-    from seesay.progress import bar
+    from seesay.progress import bar, describe_extraction
     from seesay.vision.extraction import extract
 
     with bar("features", "pictures") as advance:
         summary = extract(folder, output, flipped=flipped, on_bad=on_bad.value, progress=advance)
-    print(f"{output}: {summary}")
+    print("\n".join(describe_extraction(output, summary)))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.recipe import locate, read_recipe
 from seesay.report.credits import read_credits
 from seesay.report.page import write_report
+from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
 
 BATCH = 100
@@ -124,12 +125,20 @@ def _as_json(caption: Caption, first: bool) -> dict[str, Any]:
     return caption.as_dict() | {"tokens": list(caption.tokens), "attention": attention}
 
 
+def _is_current(folder: RunFolder) -> bool:
+    """Whether the captions of the development data come from the checkpoint that is the best now."""
+    if not folder.predictions("dev").exists():
+        return False
+    step = Captioner.open(folder.path).header["progress"]["step"]
+    return bool(read_json(folder.predictions("dev")).get("checkpoint_step") == step)
+
+
 def write_run_report(run: Path) -> Path:
-    """The page about a run; its development data are captioned first if they have not been."""
+    """The page about a run; its development data are captioned first, unless they have been by the best checkpoint."""
     folder = RunFolder(run)
     decoding = decoding_of(run)
     recipe = read_recipe(folder.recipe)
-    if not folder.predictions("dev").exists():
+    if not _is_current(folder):
         evaluate(run, "dev", decoding)
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
     return write_report(run, pictures, read_credits(locate(recipe.data.captions)), recipe.notice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from seesay.metrics.scoring import Evaluation
 from seesay.run import Advance, Check
+from seesay.vision.extraction import Summary
 
 
 def _bars() -> Progress:
@@ -47,7 +49,7 @@ def follow_training(events: Iterator[Advance | Check]) -> None:
                 name = f"epoch {event.epoch}"
                 progress.update(task, description=name, completed=event.position, total=event.batches, note=note)
             else:
-                progress.console.print(describe_check(event), highlight=False)
+                progress.console.print(describe_check(event), highlight=False, soft_wrap=True)
 
 
 def describe_check(check: Check) -> str:
@@ -60,6 +62,16 @@ def describe_check(check: Check) -> str:
     )
 
 
+def describe_extraction(path: Path, summary: Summary) -> list[str]:
+    """What became of the pictures, a line each for those that were left out."""
+    if summary.nothing_to_do:
+        return [f"{path}: complete already with {summary.kept:,} pictures; nothing to do."]
+    kept = f", {summary.kept:,} were there before" if summary.kept else ""
+    skipped = f", {len(summary.skipped):,} left out:" if summary.skipped else ""
+    lines = [f"{path}: features of {summary.made:,} pictures{kept}{skipped}"]
+    return lines + [f"  {reason}" for reason in summary.skipped.values()]
+
+
 def print_scores(result: Evaluation) -> None:
     """The scores as a table, with what they were computed with."""
     table = Table("metric", "score")
@@ -67,4 +79,5 @@ def print_scores(result: Evaluation) -> None:
         table.add_row(name, f"{value:.4f}")
     console = Console()
     console.print(table)
-    console.print(result.signature, highlight=False, soft_wrap=True)
+    for line in (result.signature, *result.notes):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

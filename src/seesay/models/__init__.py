@@ -6,7 +6,8 @@ A captioning model file holds a frozen `Config`, an `nn.Module` named `Model` an
     model.step(tokens (B,), state) -> (logits (B, V), state)       one more word
     model(features, mask, tokens (N, T), rows (N,)) -> Forced      all words, given the true ones
 
-`state` is a NamedTuple of batch-first tensors; where it has a field `attention` (B, R), that is where the last word looked.
+`state` is a NamedTuple of batch-first tensors; its field `attention` (B, R), if any, is where the last
+word looked.
 """
 
 from __future__ import annotations
