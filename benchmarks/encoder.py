@@ -71,9 +71,8 @@ def main() -> None:
     best = min(medians["package", batch] for batch in BATCHES)
     for batch in BATCHES:
         same = medians["package", batch] / medians["ours", batch]
-        print(
-            f"batches of {batch:2}: {same:.2f} times the package at the same batch, {best / medians['ours', batch]:.2f} its best"
-        )
+        over_best = best / medians["ours", batch]
+        print(f"batches of {batch:2}: {same:.2f} times the package at the same batch, {over_best:.2f} times its best")
 
 
 if __name__ == "__main__":

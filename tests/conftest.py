@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
+import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from seesay.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -36,3 +44,122 @@ def demo_folder() -> Path:
 def demo_pictures(demo_folder: Path) -> Path:
     """The folder of the 76 photographs that ship with the package."""
     return demo_folder / "images"
+
+
+# A small world in which a picture decides its captions: 4 colours x 3 animals x 2 places. Region 0 of a picture shows
+# the colour, region 1 the animal, region 2 the place, and region 3 noise.
+COLOURS, ANIMALS, PLACES = ("red", "blue", "green", "white"), ("dog", "cat", "horse"), ("snow", "grass")
+REGIONS, SIZE, ENCODER = 4, 12, "efficientnet-lite0@224"
+TEMPLATES = (
+    "A {0} {1} runs in the {2}.",
+    "The {1} is {0}.",
+    "One {0} {1} near the {2}",
+    "A {1} in the {2}",
+    "There is a {0} {1} on the {2}.",
+)
+RECIPE = """
+name = "tiny"
+seed = 3
+
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+flipped = "{0}/grids-flipped.h5"
+minimum_count = 1
+max_words = 12
+
+[model]
+name = "attend_tell"
+embedding_size = 12
+hidden_size = 16
+attention_size = 8
+dropout = 0.2
+
+[[stages]]
+epochs = 3
+pictures_per_batch = 4
+learning_rate = 1e-2
+warmup = 4
+average = 0.9
+
+[[stages]]
+epochs = 3
+pictures_per_batch = 6
+learning_rate = 5e-3
+warmup = 2
+decay = "linear"
+optimizer = "adam"
+doubly_stochastic = 0.5
+
+[training]
+save_every = 1
+log_every = 1
+
+[decoding]
+beam = 3
+max_length = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with captions.json, grids.h5, grids-flipped.h5 and recipe.toml; to be read only.
+
+    24 pictures with 5 captions each: 16 train, 4 dev, 4 test. Features are (4, 12).
+    """
+    folder = tmp_path_factory.mktemp("world")
+    things = list(itertools.product(range(4), range(3), range(2)))
+    order = np.random.default_rng(0).permutation(len(things)).tolist()
+    records = []
+    for place, index in enumerate(order):
+        words = [names[i] for names, i in zip((COLOURS, ANIMALS, PLACES), things[index], strict=True)]
+        part = "train" if place < 16 else "dev" if place < 20 else "test"
+        captions = [template.format(*words) for template in TEMPLATES]
+        records.append({"file": f"{'-'.join(words)}.jpg", "split": part, "captions": captions})
+    (folder / "captions.json").write_text(json.dumps(records), encoding="utf-8")
+    (folder / "recipe.toml").write_text(RECIPE.format(folder), encoding="utf-8")
+    features = np.stack([_regions(things[index]) for index in order])
+    names = [str(record["file"]) for record in records]
+    write_features(folder / "grids.h5", names, features)
+    write_features(folder / "grids-flipped.h5", names, features[:, ::-1], flipped=True)
+    return folder
+
+
+def _regions(thing: Sequence[int]) -> np.ndarray:
+    regions = np.random.default_rng(list(thing)).normal(0, 0.1, (REGIONS, SIZE))
+    for region, (start, kind) in enumerate(zip((0, 4, 7), thing, strict=True)):
+        regions[region, start + kind] += 2
+    return regions
+
+
+def write_features(path: Path, ids: Sequence[str], features: np.ndarray, flipped: bool = False) -> None:
+    """A complete feature file."""
+    from seesay.data.features import open_writer
+
+    with open_writer(path, ids, *features.shape[1:], ENCODER, flipped) as writer:
+        writer.write(ids, np.ascontiguousarray(features, dtype=np.float16))
+        writer.finish()
+
+
+@pytest.fixture(scope="session")
+def make_features() -> Callable[..., None]:
+    """`make_features(path, ids, features, flipped=False)` writes a complete feature file."""
+    return write_features
+
+
+@pytest.fixture(scope="session")
+def tiny(world: Path) -> Callable[..., Recipe]:
+    """`tiny("stages.0.epochs=1", ...)` is the small world's recipe with these settings changed."""
+    from seesay.recipe import read_recipe
+
+    return lambda *overrides: read_recipe(world / "recipe.toml", overrides)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short, complete run on the small world; to be read only."""
+    from seesay.run import train
+
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    list(train(tiny(), path))
+    return path

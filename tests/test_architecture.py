@@ -27,7 +27,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "checkpoint": ("", "numpy safetensors"),
     "training": ("text data nn decoding checkpoint", "torch numpy"),
     "recipe": ("", "pydantic tomli_w"),
-    "captioner": ("text data vision models decoding checkpoint", "torch numpy"),
+    "captioner": ("text data vision models decoding checkpoint", "torch numpy PIL"),
     # The parts that see every part: a recipe becomes objects (assembly), a trained run (run), captions with scores
     # (evaluation), all of it on the photographs that come along (demo).
     "assembly": ("text data models training checkpoint recipe", "torch"),
@@ -40,7 +40,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "progress": ("metrics run vision", "rich"),
     "demo": ("run evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
-    "cli": ("run evaluation captioner recipe metrics vision progress demo", "typer"),
+    "cli": ("run evaluation captioner recipe metrics data vision progress demo", "typer"),
     "__init__": ("", ""),
     "__main__": ("cli", ""),
 }

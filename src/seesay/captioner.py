@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import nn
 
 from seesay.checkpoint import read_checkpoint
@@ -21,6 +22,8 @@ from seesay.errors import CheckpointError, DataError
 from seesay.models import build, load_weights
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
+
+BATCH = 32  # photographs at a time: what fits in memory everywhere
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,18 @@ class Captioner:
         return load_encoder(self.header["encoder"].partition("@")[0])
 
     def caption(
-        self, pictures: Sequence[Path | bytes], decoding: Decoding | None = None, seed: int | None = None
+        self, pictures: Sequence[Path | bytes | Image], decoding: Decoding | None = None, seed: int | None = None
     ) -> list[list[Caption]]:
-        """Captions of photographs, for each the best first; `seed` makes sampling repeatable."""
-        squares = np.stack([to_square(open_picture(picture), self.encoder.side) for picture in pictures])
-        return self.describe(self.encoder(squares), decoding, seed)
+        """Captions of photographs (paths, the bytes of files, or opened ones), for each the best first.
+
+        `seed` makes sampling repeatable. Raises DataError for a picture that cannot be read.
+        """
+        found: list[list[Caption]] = []
+        for start in range(0, len(pictures), BATCH):
+            opened = (p if isinstance(p, Image) else open_picture(p) for p in pictures[start : start + BATCH])
+            squares = np.stack([to_square(picture, self.encoder.side) for picture in opened])
+            found += self.describe(self.encoder(squares), decoding, seed)
+        return found
 
     def describe(
         self, features: NDArray[Any], decoding: Decoding | None = None, seed: int | None = None

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from seesay import __version__
-from seesay.errors import SeesayError
+from seesay.errors import DataError, SeesayError
 
 app = typer.Typer(
     name="seesay",
@@ -25,17 +25,19 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Run = Annotated[Path, typer.Argument(help="A run folder, as 'seesay train' makes it.")]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
-Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
-
 
 class OnBad(enum.Enum):
     """What becomes of a run over many pictures when one cannot be read."""
 
     STOP = "stop"
     SKIP = "skip"
+
+
+Run = Annotated[Path, typer.Argument(help="A run folder, as 'seesay train' makes it.")]
+Bad = Annotated[OnBad, typer.Option(help="What to do with a picture that cannot be read.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
+Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def features(
         Path, typer.Option("--output", "-o", help="The HDF5 file to write; an unfinished one is finished.")
     ],
     flipped: Annotated[bool, typer.Option("--flipped", help="Mirror each picture: more to learn from.")] = False,
-    on_bad: Annotated[OnBad, typer.Option(help="What to do with a picture that cannot be read.")] = OnBad.STOP,
+    on_bad: Bad = OnBad.STOP,
 ) -> None:
     """Extract grid features of all pictures in a folder.
 
@@ -145,6 +147,7 @@ def caption(
     top_k: Annotated[int, typer.Option(min=0, help="Sampling: from the likeliest so many words; 0 is all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Sampling: from the likeliest words of so much probability.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
+    on_bad: Bad = OnBad.STOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -158,15 +161,16 @@ def caption(
     changes: dict[str, Any] = {"method": "beam", "beam": max(beam or captioner.decoding.beam, n_best)}
     if sample:
         changes = {"method": "sample", "temperature": temperature, "top_k": top_k, "top_p": top_p, "candidates": n_best}
-    found = captioner.caption(photos, with_options(captioner.decoding, **changes), seed=seed)
+    opened = _open_pictures(photos, on_bad)
+    found = captioner.caption(list(opened.values()), with_options(captioner.decoding, **changes), seed=seed)
     if as_json:
         listed = [
             {"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]}
-            for photo, some in zip(photos, found, strict=True)
+            for photo, some in zip(opened, found, strict=True)
         ]
         print(json.dumps(listed, ensure_ascii=False, indent=1))
         return
-    for photo, some in zip(photos, found, strict=True):
+    for photo, some in zip(opened, found, strict=True):
         print(photo)
         for each in some[:n_best]:
             print(f"  {each.text}   ({each.score:.2f})")
@@ -213,6 +217,21 @@ def demo(
     from seesay.demo import run_demo
 
     run_demo(output)
+
+
+def _open_pictures(photos: list[Path], on_bad: OnBad) -> dict[Path, Any]:
+    """The photographs opened; with `skip`, one that cannot be read is a line on stderr instead."""
+    from seesay.data.images import open_picture
+
+    opened = {}
+    for photo in photos:
+        try:
+            opened[photo] = open_picture(photo)
+        except DataError as fault:
+            if on_bad is OnBad.STOP:
+                raise
+            print(f"skipped: {fault}", file=sys.stderr)
+    return opened
 
 
 def _write_json(path: Path | None, content: Any) -> None:

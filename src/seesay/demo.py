@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from seesay import run
-from seesay.errors import SeesayError
 from seesay.evaluation import evaluate, write_run_report
 from seesay.progress import bar, follow_training, print_scores
 from seesay.recipe import find_recipe, locate, read_recipe
@@ -13,19 +12,21 @@ from seesay.vision.extraction import extract
 
 
 def run_demo(output: Path) -> None:
-    """Extract features, train, score, caption and report, into the new run folder `output`."""
+    """Extract features, train, score, caption and report, into the run folder `output`.
+
+    Run again, it goes on where it was stopped; what is done is not done anew.
+    """
     recipe = read_recipe(
         find_recipe("demo"),
         [f'data.features="{output}/grids.h5"', f'data.flipped="{output}/grids-flipped.h5"'],
     )
     photographs = locate(recipe.data.pictures)
-    if (output / "checkpoints").exists():
-        raise SeesayError(f"{output}: holds a demo already; look at {output / 'report.html'}, or name another with -o.")
     output.mkdir(parents=True, exist_ok=True)
     for name, flipped in (("grids.h5", False), ("grids-flipped.h5", True)):
         with bar("mirrored features" if flipped else "features", "pictures") as advance:
             extract(photographs, output / name, flipped=flipped, progress=advance)
-    follow_training(run.train(recipe, output))
+    begun = (output / "checkpoints" / "last.safetensors").exists()
+    follow_training(run.resume(output) if begun else run.train(recipe, output))
     with bar("captions", "pictures") as advance:
         print_scores(evaluate(output, progress=advance))
     page = write_run_report(output)

@@ -71,7 +71,8 @@ def evaluate(
 ) -> Evaluation:
     """Caption and score split `part` with the best checkpoint of `run`; predictions and scores go into the run folder.
 
-    `captions` and `features` take the place of those of the recipe, to evaluate on other pictures.
+    `captions` and `features` take the place of those of the recipe, to evaluate on other pictures; the files written
+    are then named after the captions as well.
     """
     folder = RunFolder(run)
     captioner = Captioner.open(run)
@@ -86,6 +87,7 @@ def evaluate(
     decoding = decoding or captioner.decoding
     found = describe_records(captioner, records, store, decoding, progress)
     result = score_captions(found, records)
+    part = part if captions is None else f"{captions.stem}-{part}"
     write_json(folder.scores(part), result.to_json())
     write_results(folder.results(part), {record.id: found[record.id][0].text for record in records})
     write_json(folder.predictions(part), _predictions(part, decoding, captioner.header, records, found, result))

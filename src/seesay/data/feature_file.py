@@ -1,8 +1,8 @@
 """A feature file on disk: made once, checked at every opening, then read and written at known byte offsets.
 
-HDF5 describes the arrays, so that any HDF5 tool can look inside; all of them are contiguous, so that after the header has
-been checked plain `pread` and `pwrite` serve. Nothing but rows is ever rewritten in place, so a killed writer cannot
-tear the header, and readers need no HDF5 handle that would have to survive a fork.
+HDF5 describes the arrays, so that any HDF5 tool can look inside; all of them are contiguous, so that after the header
+has been checked plain `pread` and `pwrite` serve. Nothing but rows is ever rewritten in place, so a killed writer
+cannot tear the header, and readers need no HDF5 handle that would have to survive a fork.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Header:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one picture's features."""
         return self.regions * self.size * 2
 
 
@@ -65,7 +66,7 @@ def create(path: Path, ids: Sequence[str], regions: int, size: int, encoder: str
 
 
 def read_header(path: Path) -> Header:
-    """The checked header of a feature file; `DataError` (one line) for anything that is not a whole feature file of ours."""
+    """The checked header of a feature file; `DataError` for anything that is not a feature file of ours, and whole."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return _header(path, file)
@@ -87,7 +88,7 @@ def read_array(header: Header, descriptor: int, name: str) -> npt.NDArray[np.gen
 
 
 def digest(header: Header, descriptor: int) -> bytes:
-    """SHA-256 over every byte before the features (header, ids, CRCs, states), the digest's own 32 bytes counted as zero."""
+    """SHA-256 over every byte before the features (header, ids, CRCs, states); its own 32 bytes count as zero."""
     start = header.offsets["sha256"]
     data = bytearray(os.pread(descriptor, header.offsets["features"], 0))
     data[start : start + 32] = bytes(32)
@@ -183,7 +184,7 @@ def _header(path: Path, file: h5py.File) -> Header:
 
 
 def _offset(path: Path, file: h5py.File, name: str) -> int:
-    """Where a dataset begins; refuses links and external storage, with which a file could read other files of the host."""
+    """Where a dataset begins; refuses links and external storage, which could read other files of the host."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise _foreign(path, f"/{name} is missing or a link to elsewhere")
     dataset = file[name]

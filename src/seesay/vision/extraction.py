@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What an extraction did: pictures made now, already there before, and left out with the reason (id -> one line)."""
+    """What an extraction did: pictures made now, there already, and left out with the reason (id -> one line)."""
 
     made: int
     kept: int
@@ -65,46 +65,38 @@ def extract(
     folder, output = Path(folder), Path(output)
     ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
     encoder = encoder or load_encoder(flipped=flipped)
+    faults: dict[str, DataError] = {}
     with open_writer(output, ids, encoder.regions, encoder.size, encoder.name, encoder.flipped) as writer:
         missing = writer.missing()
-        faults = _fill(writer, folder, missing, encoder, batch_size, on_bad, progress, threads or _cores())
-        if missing:
-            writer.finish()
-    return Summary(
-        len(missing) - len(faults), len(ids) - len(missing), {name: str(faults[name]) for name in sorted(faults)}
-    )
+        if not missing:
+            return Summary(0, len(ids), {})
+        done = len(ids) - len(missing)
+        progress(done, len(ids))
+        for batch in _encoded(folder, missing, encoder, batch_size, threads or _cores()):
+            _store(writer, batch, on_bad)
+            faults.update(batch.faults)
+            done += len(batch.ids) + len(batch.faults)
+            progress(done, len(ids))
+        if len(faults) == len(ids):
+            raise DataError(f"{folder}: none of its {len(ids):,} pictures can be read; the first: {faults[ids[0]]}")
+        writer.finish()
+    skipped = {name: str(faults[name]) for name in sorted(faults)}
+    return Summary(len(missing) - len(faults), len(ids) - len(missing), skipped)
 
 
-def _fill(
-    writer: FeatureWriter,
-    folder: Path,
-    missing: list[str],
-    encoder: Encoder,
-    batch_size: int,
-    on_bad: str,
-    progress: Progress,
-    threads: int,
-) -> dict[str, DataError]:
-    faults: dict[str, DataError] = {}
-    done, total = 0, len(missing)
-    progress(done, total)
-    for batch in _encoded(folder, missing, encoder, batch_size, threads):
-        for name, error in batch.faults.items():
-            if on_bad == "stop":
-                writer.flush()
-                raise error
-            writer.skip(name)
-        faults.update(batch.faults)
-        writer.write(batch.ids, batch.features)
-        done += len(batch.ids) + len(batch.faults)
-        progress(done, total)
-    return faults
+def _store(writer: FeatureWriter, batch: Batch, on_bad: str) -> None:
+    writer.write(batch.ids, batch.features)
+    for name, error in batch.faults.items():
+        if on_bad == "stop":
+            raise error
+        writer.skip(name)
 
 
 def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, threads: int) -> Iterator[Batch]:
     """Batches as they become ready; at most two a thread are under way, so memory stays bounded."""
     parts = iter([ids[start : start + batch_size] for start in range(0, len(ids), batch_size)])
     # One torch thread in each: threads that share a picture wait for one another at every layer, these never do.
+    usual = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         running: set[Future[Batch]] = set()
         try:
@@ -121,6 +113,7 @@ def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, th
         finally:
             for future in running:
                 future.cancel()
+            torch.set_num_threads(usual)  # threads started later would otherwise inherit the one of the pool
 
 
 def _encode(folder: Path, ids: list[str], encoder: Encoder) -> Batch:
