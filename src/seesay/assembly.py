@@ -16,7 +16,7 @@ from seesay.data.batches import CaptionSet
 from seesay.data.features import FeatureStore
 from seesay.data.records import Record, split
 from seesay.errors import CheckpointError
-from seesay.models import build
+from seesay.models import build, move
 from seesay.recipe import Data, Recipe, Stage, locate
 from seesay.text.vocabulary import Vocabulary
 from seesay.training.folder import RunFolder
@@ -78,7 +78,7 @@ def assemble(
     progress = progress or Progress()
     torch.manual_seed(recipe.seed)
     model = build(recipe.model.name, recipe.model.settings, feature_size=store.size, vocabulary_size=len(vocabulary))
-    model = model.to(recipe.training.device)
+    model = move(model, recipe.training.device)
     stage = recipe.stages[progress.stage]
     average = copy.deepcopy(model) if stage.average else None
     return Work(

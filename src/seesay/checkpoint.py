@@ -35,7 +35,7 @@ def write_checkpoint(path: Path, arrays: Mapping[str, NDArray[Any]], header: Map
     >>> arrays["weight"].tolist(), header["step"]
     ([1.0, 1.0], 7)
     """
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {"format": FORMAT, "header": json.dumps(header), "sha256": _BLANK.decode()}
     content = save(whole, metadata=metadata)
     place = _digest_place(path, content)

@@ -47,9 +47,10 @@ def main() -> None:
     except SeesayError as fault:
         print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what was saved is whole ('seesay train --resume' goes on from there)", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            print("stopped; what was saved is whole ('seesay train --resume' goes on from there)", file=sys.stderr)
+        raise
 
 
 @app.callback(invoke_without_command=True)

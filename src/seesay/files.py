@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise DataError(
             f"{path}: cannot be written ({fault.strerror}); expected a writable place with room; "
             "what stood there before is untouched."
@@ -50,10 +52,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Make `path` another name of the file `source`, in one step and without copying."""
+    """Make `path` another name of the file `source`, in one step; a copy where the file system knows no such names."""
     temporary = _temporary(path)
     temporary.unlink(missing_ok=True)
-    os.link(source, temporary)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        return replace_file(path, source.read_bytes())
     os.replace(temporary, path)
     temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
     _sync_folder(path.parent)

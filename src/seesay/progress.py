@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from seesay.metrics.scoring import Evaluation
-from seesay.run import Advance, Check
+from seesay.run import Advance, Check, Event
 from seesay.vision.extraction import Summary
 
 
 def _bars() -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -23,7 +24,8 @@ def _bars() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,  # in a file or a pipe a bar is noise, and an error should stand alone
     )
 
 
@@ -39,7 +41,7 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def follow_training(events: Iterator[Advance | Check]) -> None:
+def follow_training(events: Iterator[Event]) -> None:
     """Run training to its end, with a bar for each epoch and a line for each look at the development data."""
     with _bars() as progress:
         task = progress.add_task("training", total=None, note="")
@@ -49,7 +51,8 @@ def follow_training(events: Iterator[Advance | Check]) -> None:
                 name = f"epoch {event.epoch}"
                 progress.update(task, description=name, completed=event.position, total=event.batches, note=note)
             else:
-                progress.console.print(describe_check(event), highlight=False, soft_wrap=True)
+                line = describe_check(event) if isinstance(event, Check) else event.text
+                progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe_check(check: Check) -> str:

@@ -17,7 +17,7 @@ HOMES = (PACKAGE / "recipes", PACKAGE.parents[1] / "recipes")  # installed, or b
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -60,7 +60,7 @@ class Stage(_Section):
     doubly_stochastic: float = Field(0.0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(5, ge=1)  # epochs without a better score on development data
-    select_by: str = "CIDEr-D"
+    select_by: Literal["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"] = "CIDEr-D"
 
 
 class Training(_Section):

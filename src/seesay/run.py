@@ -41,6 +41,12 @@ class Advance(NamedTuple):
     step: Step
 
 
+class Notice(NamedTuple):
+    """Something that a person should know, such as a damaged checkpoint that was passed over."""
+
+    text: str
+
+
 class Check(NamedTuple):
     """One epoch done and looked at on development data."""
 
@@ -53,7 +59,10 @@ class Check(NamedTuple):
     seconds: float
 
 
-def train(recipe: Recipe, path: Path) -> Iterator[Advance | Check]:
+Event = Advance | Check | Notice
+
+
+def train(recipe: Recipe, path: Path) -> Iterator[Event]:
     """Train from the start into the run folder `path`, which must not hold a run already."""
     folder = RunFolder(path)
     if folder.last.exists() or folder.log.exists():
@@ -73,7 +82,7 @@ def train(recipe: Recipe, path: Path) -> Iterator[Advance | Check]:
         yield from _stages(work)
 
 
-def resume(path: Path) -> Iterator[Advance | Check]:
+def resume(path: Path) -> Iterator[Event]:
     """Go on with the run in folder `path` exactly where its newest checkpoint stands."""
     folder = RunFolder(path)
     if not folder.recipe.exists():
@@ -92,13 +101,13 @@ def resume(path: Path) -> Iterator[Advance | Check]:
         unpack_optimizer(work.optimizer, arrays)
         folder.cut_log(header["log_size"])
         if note:
-            folder.append(folder.timings, {"event": "note", "text": note})
-        if work.progress.best_step == work.progress.step:
+            yield Notice(note)
+        if not note and work.progress.stage_epoch and work.progress.best_step == work.progress.step:
             link_file(folder.last, folder.best)  # the kill may have come between saving and linking
         yield from _stages(work)
 
 
-def _stages(work: Work) -> Iterator[Advance | Check]:
+def _stages(work: Work) -> Iterator[Event]:
     writer = SummaryWriter(str(work.folder.path / "tensorboard"), purge_step=work.progress.step + 1)
     try:
         while not work.progress.done:
@@ -123,7 +132,7 @@ def _next_stage(work: Work) -> None:
     save(work)
 
 
-def _epochs(work: Work, writer: SummaryWriter) -> Iterator[Advance | Check]:
+def _epochs(work: Work, writer: SummaryWriter) -> Iterator[Event]:
     stage, progress = work.stage, work.progress
     while progress.stage_epoch < stage.epochs and progress.epochs_without_gain < stage.patience:
         began = time.monotonic()

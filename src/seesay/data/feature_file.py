@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -53,14 +55,19 @@ def create(path: Path, ids: Sequence[str], regions: int, size: int, encoder: str
     """
     names = _encoded(path, ids)
     temporary = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    need = len(ids) * regions * size * 2
     try:
+        if shutil.disk_usage(path.parent).free < need:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         _write_empty(temporary, names, regions, size, encoder, flipped)
         os.replace(temporary, path)
         with _descriptor(path.parent, os.O_RDONLY) as folder:
             os.fsync(folder)
-    except OSError as error:
-        need = len(ids) * regions * size * 2 / 1e6
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}); it needs {need:.0f} MB.") from error
+    except (OSError, RuntimeError) as error:  # HDF5 reports some failures to write as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"{path}: cannot be written ({reason}); it needs {need / 1e6:,.0f} MB; choose another file."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -143,6 +150,7 @@ def _write_empty(
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
     """A contiguous dataset whose place in the file is fixed now; no zeros are written."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_obj_track_times(False)  # the same pictures make the same bytes
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

@@ -113,7 +113,7 @@ class FeatureStore:
             raise DataError(f"{self.path}: damaged (SHA-256 differs); delete it and run 'seesay features' again.")
         done = feature_file.read_array(self._header, self._open(), "done")
         raise DataError(
-            f"{self.path}: {np.count_nonzero(done):,} of {len(done):,} pictures have features; expected all; "
+            f"{self.path}: {np.count_nonzero(done == DONE):,} of {len(done):,} pictures have features; expected all; "
             "run the same 'seesay features' command again and it goes on where it stopped."
         )
 

@@ -56,11 +56,24 @@ def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabula
         if key not in known:
             raise UnknownName(f"setting of model {name}", key, known)
         wanted = type(known[key].default)
-        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise RecipeError(
                 f"model.{key}: received {value!r}; expected {wanted.__name__}, as in {known[key].default!r}."
             )
-    return module.Model(module.Config(**settings), feature_size=feature_size, vocabulary_size=vocabulary_size)
+    try:
+        return module.Model(module.Config(**settings), feature_size=feature_size, vocabulary_size=vocabulary_size)
+    except (ValueError, RuntimeError) as fault:  # torch's own words about a size or a probability
+        given = ", ".join(f"{key} {value!r}" for key, value in settings.items())
+        raise RecipeError(f"model.{name}: received {given}; no such network: {fault}.") from None
+
+
+def move(model: nn.Module, device: str) -> nn.Module:
+    """`model` on `device`; a device that this machine does not have is an error of one line."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as fault:  # AssertionError: a torch built without CUDA
+        reason = str(fault).splitlines()[0]
+        raise RecipeError(f"device: received '{device}'; expected cpu, or one that this machine has: {reason}") from None
 
 
 def load_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import AdditiveAttention, masked_mean
 from seesay.nn.state import select
-from seesay.text.vocabulary import PAD
+from seesay.text.vocabulary import BOS, PAD, UNK
 
 TASK = "caption"
 # Finished captions leave in big groups: each leaving costs a zeroed gradient of the whole grid in the backward pass.
@@ -26,12 +26,18 @@ SHRINK = 0.8
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes and regularisation of the network."""
+    """Sizes and regularisation of the network.
+
+    In training, `region_dropout` hides that share of the regions, so that no single cell is relied on, and
+    `word_dropout` that share of the words already said, so that the picture is.
+    """
 
     embedding_size: int = 512
     hidden_size: int = 512
     attention_size: int = 256
     dropout: float = 0.4
+    region_dropout: float = 0.0
+    word_dropout: float = 0.0
     tied: bool = True
 
 
@@ -89,6 +95,8 @@ class Model(nn.Module):
 
     def start(self, features: Tensor, mask: Tensor) -> State:
         """The state before the first word, from `features` (B, R, D) and `mask` (B, R)."""
+        if self.training and self.config.region_dropout:
+            mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.region_dropout)
         values = self.dropout(self.grid(features))
         mean = masked_mean(values, mask)
         hidden, cell = torch.tanh(self.first_hidden(mean)), torch.tanh(self.first_cell(mean))
@@ -117,6 +125,13 @@ class Model(nn.Module):
         context, state = self._advance(self.word_input(words), state)
         return self._logits(words, state.hidden, context), state
 
+    def _partly_forgotten(self, tokens: Tensor) -> Tensor:
+        """The words said so far, some of them <unk> in training; <bos> always stays."""
+        if not (self.training and self.config.word_dropout):
+            return tokens
+        lost = torch.rand(tokens.shape, device=tokens.device) < self.config.word_dropout
+        return tokens.where(~lost | (tokens == BOS), UNK)
+
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,)."""
         targets = tokens[:, 1:]
@@ -125,7 +140,7 @@ class Model(nn.Module):
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
         state = select(self.start(features, mask), rows[order])
-        words = self.dropout(self.embedding(tokens[order, :-1]))
+        words = self.dropout(self.embedding(self._partly_forgotten(tokens[order, :-1])))
         gates = self.word_input(words).unbind(1)  # slices would each zero a gradient of the whole
         hidden, context, attention = [], [], []
         for t, count in enumerate(going):

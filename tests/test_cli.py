@@ -1,0 +1,422 @@
+"""The command line: its names and flags, the whole road in commands, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import typer
+
+from seesay import __version__
+from seesay.cli import app, main
+
+COMMANDS = {
+    "features": ["--flipped", "--on-bad", "--output", "-o", "folder"],
+    "train": ["--output", "--resume", "--set", "-o", "recipe"],
+    "evaluate": ["--beam", "--captions", "--features", "--json", "--length-penalty", "--split", "run"],
+    "caption": [
+        "--beam",
+        "--device",
+        "--json",
+        "--n-best",
+        "--sample",
+        "--seed",
+        "--temperature",
+        "--top-k",
+        "--top-p",
+        "photos",
+        "run",
+    ],
+    "report": ["run"],
+    "score": ["--json", "references", "results"],
+    "demo": ["--output", "-o"],
+}
+RECIPE = """
+name = "road"
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+pictures = "{0}/photos"
+minimum_count = 1
+[model]
+name = "attend_tell"
+embedding_size = 16
+hidden_size = 16
+attention_size = 8
+[[stages]]
+epochs = 2
+pictures_per_batch = 3
+warmup = 2
+[decoding]
+beam = 2
+max_length = 8
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def seesay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`seesay("train", ...)` runs a command within this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["seesay", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def test_commands_and_flags_are_what_others_rely_on() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = {
+        name: sorted(flag for option in command.params for flag in option.opts if flag not in ("--help", "help"))
+        for name, command in commands.items()
+    }
+    assert found == COMMANDS
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_text_has_an_example(command: str, seesay: Run) -> None:
+    done = seesay(*filter(None, [command]), "--help")
+    assert done.code == 0
+    assert not command or f"seesay {command}" in done.out.replace("\n", " ")
+
+
+def test_the_version(seesay: Run) -> None:
+    assert seesay("--version") == Done(0, f"{__version__}\n", "")
+
+
+def test_help_starts_without_torch() -> None:
+    ask = "import sys, seesay.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.fixture(scope="module")
+def road(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10 photographs, their captions and features, a recipe and the run that came of it, all by command."""
+    place = tmp_path_factory.mktemp("road")
+    records = json.loads((demo_folder / "captions.json").read_text(encoding="utf-8"))[:10]
+    (place / "photos").mkdir()
+    for number, record in enumerate(records):
+        shutil.copy(demo_folder / "images" / record["file"], place / "photos")
+        record["split"] = "train" if number < 6 else "dev" if number < 8 else "test"
+    (place / "captions.json").write_text(json.dumps(records), encoding="utf-8")
+    (place / "recipe.toml").write_text(RECIPE.format(place), encoding="utf-8")
+    for arguments in (
+        ["features", place / "photos", "-o", place / "grids.h5"],
+        ["train", place / "recipe.toml", "-o", place / "run", "--set", "seed=4"],
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["seesay", *map(str, arguments)])
+            try:
+                main()
+            except SystemExit as end:
+                assert not end.code
+    return place
+
+
+@pytest.fixture(scope="module")
+def photo(road: Path) -> Path:
+    return sorted((road / "photos").iterdir())[0]
+
+
+def test_the_run_was_trained_as_told(road: Path) -> None:
+    assert "seed = 4" in (road / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert (road / "run" / "log.jsonl").read_text(encoding="utf-8").count('"check"') == 2
+
+
+def test_features_again_has_nothing_to_do(road: Path, seesay: Run) -> None:
+    before = (road / "grids.h5").read_bytes()
+    done = seesay("features", road / "photos", "-o", road / "grids.h5")
+    assert done.code == 0 and "nothing to do" in done.out
+    assert (road / "grids.h5").read_bytes() == before
+
+
+def test_evaluate_writes_the_agreed_json(road: Path, tmp_path: Path, seesay: Run) -> None:
+    done = seesay("evaluate", road / "run", "--split", "test", "--beam", 1, "--json", tmp_path / "deep" / "scores.json")
+    assert done.code == 0 and "CIDEr-D" in done.out and done.err == ""
+    scores = json.loads((tmp_path / "deep" / "scores.json").read_text(encoding="utf-8"))
+    metrics = {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"}
+    assert scores.keys() == {"corpus", "per_id", "signature"}
+    assert scores["corpus"].keys() == metrics
+    assert len(scores["per_id"]) == 2 and all(each.keys() == metrics for each in scores["per_id"].values())
+    assert scores["signature"] in done.out
+    predictions = json.loads((road / "run" / "predictions" / "test.json").read_text(encoding="utf-8"))
+    assert predictions["decoding"]["beam"] == 1
+
+
+def test_score_finds_the_same_scores_in_the_result_file(road: Path, tmp_path: Path, seesay: Run) -> None:
+    seesay("evaluate", road / "run", "--split", "test")
+    test_only = [r for r in json.loads((road / "captions.json").read_text(encoding="utf-8")) if r["split"] == "test"]
+    (tmp_path / "references.json").write_text(json.dumps(test_only), encoding="utf-8")
+    results = road / "run" / "results" / "test.json"
+    done = seesay("score", tmp_path / "references.json", results, "--json", tmp_path / "scores.json")
+    assert done.code == 0
+    expected = json.loads((road / "run" / "scores" / "test.json").read_text(encoding="utf-8"))
+    assert json.loads((tmp_path / "scores.json").read_text(encoding="utf-8")) == expected
+
+
+def test_caption_prints_the_agreed_json(road: Path, photo: Path, seesay: Run) -> None:
+    photos = sorted((road / "photos").iterdir())[:2]
+    done = seesay("caption", road / "run", *photos, "--n-best", 3, "--json")
+    assert done.code == 0 and done.err == ""
+    listed = json.loads(done.out)
+    assert [each["file"] for each in listed] == [str(path) for path in photos]
+    for each in listed:
+        assert each.keys() == {"file", "captions"} and len(each["captions"]) == 3
+        assert all(caption.keys() == {"text", "score"} for caption in each["captions"])
+        assert all(caption["text"] and caption["score"] < 0 for caption in each["captions"])
+    text = seesay("caption", road / "run", photos[0], "--n-best", 3)
+    assert text.out.splitlines()[0] == str(photos[0])
+    assert text.out.splitlines()[1].split("   ")[0].strip() == listed[0]["captions"][0]["text"]
+
+
+def test_a_seed_repeats_sampled_captions(road: Path, photo: Path, seesay: Run) -> None:
+    options = ["caption", road / "run", photo, "--sample", "--n-best", 4, "--top-k", 5, "--top-p", 0.9, "--json"]
+    first, again, other = (seesay(*options, "--seed", seed) for seed in (1, 1, 2))
+    assert first.code == 0 and first.out == again.out != other.out
+
+
+def test_report_says_where_the_page_is(road: Path, seesay: Run) -> None:
+    done = seesay("report", road / "run")
+    assert done.code == 0 and done.out == f"report: {road / 'run' / 'report.html'}\n"
+    assert "data:image/jpeg;base64" in (road / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_train_resume_by_command(road: Path, seesay: Run) -> None:
+    before = (road / "run" / "log.jsonl").read_bytes()
+    done = seesay("train", "--resume", road / "run")
+    assert done.code == 0 and "trained. Next: seesay evaluate" in done.out
+    assert (road / "run" / "log.jsonl").read_bytes() == before
+
+
+class Place(NamedTuple):
+    """What a wrong command may be about."""
+
+    road: Path
+    tmp: Path
+    photo: Path
+
+    def file(self, name: str, content: bytes | str) -> Path:
+        path = self.tmp / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def copied_run(self) -> Path:
+        return Path(shutil.copytree(self.road / "run", self.tmp / "run"))
+
+    def train(self, *settings: str) -> list[object]:
+        chosen = [part for setting in settings for part in ("--set", setting)]
+        return ["train", self.road / "recipe.toml", "-o", self.tmp / "new", *chosen]
+
+
+def bomb() -> bytes:
+    """A PNG of 60,000 x 60,000 pixels in a few bytes."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+
+
+def a_folder_with(place: Place, name: str, content: bytes) -> list[object]:
+    place.file(f"bad/{name}", content)
+    return ["features", place.tmp / "bad", "-o", place.tmp / "x.h5"]
+
+
+def empty_folder(place: Place) -> list[object]:
+    (place.tmp / "empty").mkdir()
+    return ["features", place.tmp / "empty", "-o", place.tmp / "x.h5"]
+
+
+def captions_with_another_picture(place: Place, split: str) -> Path:
+    records = json.loads((place.road / "captions.json").read_text(encoding="utf-8"))
+    records.append({"file": "unknown.jpg", "split": split, "captions": ["A dog."]})
+    return place.file("captions.json", json.dumps(records))
+
+
+def damaged_run(place: Place, damage: Callable[[bytes], bytes]) -> Path:
+    run = place.copied_run()
+    for file in (run / "checkpoints").iterdir():
+        content = damage(file.read_bytes())
+        file.unlink()
+        file.write_bytes(content)
+    return run
+
+
+def flipped_bit(content: bytes) -> bytes:
+    return content[:-100] + bytes([content[-100] ^ 8]) + content[-99:]
+
+
+def other_vocabulary(place: Place) -> Path:
+    from seesay.text.vocabulary import Vocabulary
+
+    run = place.copied_run()
+    Vocabulary.build([["dog"]], 1).save(run / "vocabulary.json")
+    return run
+
+
+def scored(place: Place, results: str) -> list[object]:
+    references = place.file("references.json", '{"1": ["a dog"], "2": ["a cat"]}')
+    return ["score", references, place.file("results.json", results)]
+
+
+def resumed_without_checkpoints(place: Place) -> list[object]:
+    run = place.copied_run()
+    shutil.rmtree(run / "checkpoints")
+    return ["train", "--resume", run]
+
+
+# What is wrong -> the command, and what the one line must say.
+BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
+    "an empty folder": (empty_folder, "empty"),
+    "no folder": (lambda p: ["features", p.tmp / "none", "-o", p.tmp / "x.h5"], "none"),
+    "a truncated JPEG": (lambda p: a_folder_with(p, "cut.jpg", p.photo.read_bytes()[:5000]), "cut.jpg"),
+    "text named .jpg": (lambda p: a_folder_with(p, "text.jpg", b"hello, this is text"), "text.jpg"),
+    "a decompression bomb": (lambda p: a_folder_with(p, "bomb.png", bomb()), "bomb.png"),
+    "features into no folder": (lambda p: ["features", p.road / "photos", "-o", p.tmp / "no" / "x.h5"], "x.h5"),
+    "a wrong --on-bad": (lambda p: ["features", p.road / "photos", "-o", p.tmp / "x.h5", "--on-bad", "skp"], "skp"),
+    "features of other pictures": (
+        lambda p: ["features", p.file("one/a.jpg", p.photo.read_bytes()).parent, "-o", p.road / "grids.h5"],
+        "grids.h5",
+    ),
+    "captions of a truncated photograph": (
+        lambda p: ["caption", p.road / "run", p.file("cut.jpg", p.photo.read_bytes()[:5000])],
+        "cut.jpg",
+    ),
+    "a caption for a bomb": (lambda p: ["caption", p.road / "run", p.file("bomb.png", bomb())], "bomb.png"),
+    "a missing photograph": (lambda p: ["caption", p.road / "run", p.tmp / "none.jpg"], "none.jpg"),
+    "a folder as a photograph": (lambda p: ["caption", p.road / "run", p.road / "photos"], "photos"),
+    "an unknown device": (lambda p: ["caption", p.road / "run", p.photo, "--device", "banana"], "banana"),
+    "no temperature": (lambda p: ["caption", p.road / "run", p.photo, "--sample", "--temperature", 0], "temperature"),
+    "a nucleus of nothing": (lambda p: ["caption", p.road / "run", p.photo, "--sample", "--top-p", 0], "top_p"),
+    "no run": (lambda p: ["caption", p.tmp / "none", p.photo], "none"),
+    "a folder that is no run": (lambda p: ["caption", p.tmp, p.photo], "no checkpoint in it"),
+    "evaluation of no run": (lambda p: ["evaluate", p.tmp], "not a run folder"),
+    "a report of no run": (lambda p: ["report", p.tmp], "not a run folder"),
+    "a picture without features": (
+        lambda p: p.train(f'data.captions="{captions_with_another_picture(p, "train")}"'),
+        "unknown.jpg has no features in grids.h5",
+    ),
+    "captions of an unknown picture": (
+        lambda p: ["evaluate", p.road / "run", "--captions", captions_with_another_picture(p, "dev")],
+        "unknown.jpg has no features in",
+    ),
+    "an unknown key": (lambda p: p.train("stages.0.epoch=3"), "Did you mean 'stages.0.epochs'"),
+    "an unknown section": (lambda p: p.train("modle.name=x"), "Did you mean 'model'"),
+    "an unknown setting of the model": (lambda p: p.train("model.hiden_size=3"), "Did you mean 'hidden_size'"),
+    "an unknown model": (lambda p: p.train("model.name=attend_tel"), "Did you mean 'attend_tell'"),
+    "a model's impossible setting": (lambda p: p.train("model.dropout=7.0"), "dropout"),
+    "--set without =": (lambda p: p.train("epochs"), "--set epochs: expected key=value"),
+    "--set of a wrong kind": (lambda p: p.train("seed=one"), "seed: received 'one'"),
+    "--set beyond a list": (lambda p: p.train("stages.4.epochs=1"), "'4' is not among the entries"),
+    "no vocabulary": (lambda p: p.train("data.minimum_count=9999"), "9999"),
+    "an unknown device in a recipe": (lambda p: p.train("training.device=banana"), "banana"),
+    "missing captions": (lambda p: p.train("data.captions=none.json"), "none.json"),
+    "missing features": (lambda p: p.train("data.features=none.h5"), "none.h5"),
+    "features that are text": (lambda p: p.train(f'data.features="{p.file("x.h5", "hello")}"'), "x.h5"),
+    "captions that are no JSON": (lambda p: p.train(f'data.captions="{p.file("x.json", "[{")}"'), "x.json"),
+    "captions of a wrong kind": (lambda p: p.train(f'data.captions="{p.file("x.json", "[3]")}"'), "x.json"),
+    "a missing recipe": (lambda p: ["train", p.tmp / "none.toml"], "none.toml"),
+    "a misspelt recipe": (lambda p: ["train", "dmo"], "Did you mean 'demo'"),
+    "a recipe that is no TOML": (lambda p: ["train", p.file("x.toml", "name = ")], "x.toml: not valid TOML"),
+    "neither recipe nor run": (lambda p: ["train"], "expected either a recipe or --resume RUN"),
+    "both recipe and run": (lambda p: ["train", "demo", "--resume", p.tmp], "expected either a recipe or --resume RUN"),
+    "--resume with settings": (lambda p: ["train", "--resume", p.tmp, "--set", "seed=3"], "are for new runs"),
+    "nothing to resume": (lambda p: ["train", "--resume", p.tmp / "none"], "no run to resume"),
+    "a run folder that is there": (
+        lambda p: ["train", p.road / "recipe.toml", "-o", p.copied_run()],
+        "holds a run already",
+    ),
+    "a missing checkpoint": (resumed_without_checkpoints, "last.safetensors: no such checkpoint"),
+    "a corrupted checkpoint": (lambda p: ["caption", damaged_run(p, flipped_bit), p.photo], "damaged"),
+    "a corrupted checkpoint to resume": (lambda p: ["train", "--resume", damaged_run(p, flipped_bit)], "damaged"),
+    "half a checkpoint": (lambda p: ["evaluate", damaged_run(p, lambda c: c[: len(c) // 2])], "damaged"),
+    "a pickle as a checkpoint": (
+        lambda p: ["caption", damaged_run(p, lambda c: b"\x80\x04K\x01."), p.photo],
+        "not a seesay checkpoint",
+    ),
+    "a vocabulary of another run": (lambda p: ["caption", other_vocabulary(p), p.photo], "not the vocabulary"),
+    "a vocabulary of another run to resume": (lambda p: ["train", "--resume", other_vocabulary(p)], "vocabulary.json"),
+    "an unknown split": (lambda p: ["evaluate", p.road / "run", "--split", "tset"], "Did you mean 'test'"),
+    "results of other pictures": (lambda p: scored(p, '{"7": "a dog", "8": "a cat"}'), "7"),
+    "results of fewer pictures": (lambda p: scored(p, '{"1": "a dog"}'), "2"),
+    "results that are no JSON": (lambda p: scored(p, '{"1": '), "results.json: not valid JSON"),
+    "results of a wrong kind": (lambda p: scored(p, "[1]"), "results.json"),
+    "missing results": (lambda p: ["score", p.file("r.json", '{"1": ["a"]}'), p.tmp / "none.json"], "none.json"),
+    "a place that cannot be written": (
+        lambda p: [
+            "score",
+            p.file("r.json", '{"1": ["a"]}'),
+            p.file("s.json", '{"1": "a"}'),
+            "--json",
+            "/proc/x/y.json",
+        ],
+        "/proc/x",
+    ),
+}
+
+
+@pytest.fixture
+def place(road: Path, tmp_path: Path, photo: Path) -> Iterator[Place]:
+    yield Place(road, tmp_path, photo)
+
+
+def assert_one_line(done: Done, said: str) -> None:
+    assert done.code == 2
+    assert done.err.startswith("error: ") and done.err.endswith("\n")
+    assert done.err.count("\n") == 1, done.err
+    assert said in done.err
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_one_line_and_exit_code_2_for(what: str, place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, said = BAD[what]
+    arguments = command(place)
+    monkeypatch.chdir(place.tmp)
+    assert_one_line(seesay(*arguments), said)
+
+
+@pytest.mark.parametrize("what", ["a truncated JPEG", "an unknown key", "a corrupted checkpoint"])
+def test_one_line_and_exit_code_2_in_a_process_of_its_own_for(what: str, place: Place) -> None:
+    command, said = BAD[what]
+    arguments = [sys.executable, "-c", "from seesay.cli import main; main()", *map(str, command(place))]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert_one_line(Done(done.returncode, done.stdout, done.stderr), said)
+
+
+def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) -> None:
+    place.file("mixed/good.jpg", place.photo.read_bytes())
+    place.file("mixed/text.jpg", b"hello")
+    done = seesay("features", place.tmp / "mixed", "-o", place.tmp / "x.h5", "--on-bad", "skip")
+    assert done.code == 0 and "text.jpg" in done.out and "1 pictures" in done.out
+
+
+def test_an_interrupted_run_says_how_to_go_on(seesay: Run, monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seesay.progress.follow_training", interrupted)
+    done = seesay(*place.train())
+    assert done.code == 130 and "--resume" in done.err and done.err.count("\n") == 1

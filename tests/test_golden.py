@@ -1,0 +1,59 @@
+"""The first 20 losses of each recipe that comes along, on the small world: a change of what training does shows here.
+
+Where such a change is meant, make the values anew and look at the difference before committing it:
+
+    SEESAY_NEW_GOLDEN=1 .venv/bin/python -m pytest tests/test_golden.py
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from seesay.recipe import read_recipe
+from seesay.run import Advance, train
+
+RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
+GOLDEN = Path(__file__).parent / "golden"
+STEPS = 20
+
+
+def first_steps(recipe: Path, world: Path, run: Path) -> dict[str, list[float]]:
+    """Losses and gradient norms of a recipe's own model and settings; only data, batch size and saving are changed."""
+    overrides = [
+        f'data.captions="{world}/captions.json"',
+        f'data.features="{world}/grids.h5"',
+        f'data.flipped="{world}/grids-flipped.h5"',
+        "data.minimum_count=1",
+        "stages.0.pictures_per_batch=4",
+        "training.save_every=0",
+    ]
+    events = train(read_recipe(recipe, overrides), run)
+    steps = [event.step for event in itertools.islice(_advances(events), STEPS)]
+    return {"loss": [step.loss for step in steps], "gradient_norm": [step.gradient_norm for step in steps]}
+
+
+def _advances(events: object) -> object:
+    return (event for event in events if isinstance(event, Advance))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_first_losses(recipe: Path, world: Path, tmp_path: Path) -> None:
+    found = first_steps(recipe, world, tmp_path / "run")
+    file = GOLDEN / f"{recipe.stem}.json"
+    if os.environ.get("SEESAY_NEW_GOLDEN"):
+        rounded = {name: [float(f"{value:.7g}") for value in values] for name, values in found.items()}
+        file.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+        pytest.skip(f"written: {file}")
+    expected = json.loads(file.read_text(encoding="utf-8"))
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    assert found["gradient_norm"] == pytest.approx(expected["gradient_norm"], rel=1e-3)
+    assert len(expected["loss"]) == STEPS
+
+
+def test_every_golden_file_has_its_recipe() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == {path.stem for path in RECIPES}

