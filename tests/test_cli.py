@@ -27,6 +27,7 @@ COMMANDS = {
         "--device",
         "--json",
         "--n-best",
+        "--on-bad",
         "--sample",
         "--seed",
         "--temperature",
@@ -296,7 +297,6 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "text named .jpg": (lambda p: a_folder_with(p, "text.jpg", b"hello, this is text"), "text.jpg"),
     "a decompression bomb": (lambda p: a_folder_with(p, "bomb.png", bomb()), "bomb.png"),
     "features into no folder": (lambda p: ["features", p.road / "photos", "-o", p.tmp / "no" / "x.h5"], "x.h5"),
-    "a wrong --on-bad": (lambda p: ["features", p.road / "photos", "-o", p.tmp / "x.h5", "--on-bad", "skp"], "skp"),
     "features of other pictures": (
         lambda p: ["features", p.file("one/a.jpg", p.photo.read_bytes()).parent, "-o", p.road / "grids.h5"],
         "grids.h5",
@@ -317,11 +317,11 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "a report of no run": (lambda p: ["report", p.tmp], "not a run folder"),
     "a picture without features": (
         lambda p: p.train(f'data.captions="{captions_with_another_picture(p, "train")}"'),
-        "unknown.jpg has no features in grids.h5",
+        "grids.h5 (10 pictures)",
     ),
     "captions of an unknown picture": (
         lambda p: ["evaluate", p.road / "run", "--captions", captions_with_another_picture(p, "dev")],
-        "unknown.jpg has no features in",
+        "no features of unknown.jpg",
     ),
     "an unknown key": (lambda p: p.train("stages.0.epoch=3"), "Did you mean 'stages.0.epochs'"),
     "an unknown section": (lambda p: p.train("modle.name=x"), "Did you mean 'model'"),
@@ -406,6 +406,21 @@ def test_one_line_and_exit_code_2_in_a_process_of_its_own_for(what: str, place: 
     assert_one_line(Done(done.returncode, done.stdout, done.stderr), said)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["features", "x", "-o", "y", "--on-bad", "skp"], "skp"),
+        (["caption", "x", "y", "--beam", "0"], "--beam"),
+        (["caption", "x", "y", "--bean", "3"], "--bean"),
+        (["trian"], "trian"),
+        (["caption"], "run"),
+    ],
+)
+def test_a_mistyped_command_is_exit_code_2_without_a_traceback(arguments: list[str], said: str, seesay: Run) -> None:
+    done = seesay(*arguments)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err
+
+
 def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) -> None:
     place.file("mixed/good.jpg", place.photo.read_bytes())
     place.file("mixed/text.jpg", b"hello")
@@ -413,10 +428,19 @@ def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) 
     assert done.code == 0 and "text.jpg" in done.out and "1 pictures" in done.out
 
 
+def test_with_on_bad_skip_the_other_photographs_are_captioned(place: Place, seesay: Run) -> None:
+    text = place.file("text.jpg", b"hello")
+    done = seesay("caption", place.road / "run", text, place.photo, "--on-bad", "skip", "--json")
+    assert done.code == 0 and [each["file"] for each in json.loads(done.out)] == [str(place.photo)]
+    assert done.err.startswith("skipped: ") and "text.jpg" in done.err and done.err.count("\n") == 1
+    done = seesay("caption", place.road / "run", text, "--on-bad", "skip", "--json")
+    assert done.code == 0 and json.loads(done.out) == []
+
+
 def test_an_interrupted_run_says_how_to_go_on(seesay: Run, monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("seesay.progress.follow_training", interrupted)
+    monkeypatch.setattr("seesay.progress.follow_training", interrupted)  # what Ctrl-C does to the main thread
     done = seesay(*place.train())
     assert done.code == 130 and "--resume" in done.err and done.err.count("\n") == 1

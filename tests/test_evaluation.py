@@ -81,7 +81,7 @@ def test_other_captions_and_features_may_take_their_place(
     (tmp_path / "own.json").write_text(json.dumps(own), encoding="utf-8")
     result = evaluate(run, "test", captions=tmp_path / "own.json", features=tmp_path / "own.h5")
     assert result.per_id.keys() == {"mine", "yours"}
-    with pytest.raises(DataError, match=r"picture mine.jpg has no features in .*grids.h5"):
+    with pytest.raises(DataError, match=r"grids.h5 \(24 pictures\): no features of mine.jpg"):
         evaluate(run, "test", captions=tmp_path / "own.json")
 
 

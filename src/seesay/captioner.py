@@ -19,7 +19,7 @@ from seesay.checkpoint import read_checkpoint
 from seesay.data.images import open_picture, to_square
 from seesay.decoding.search import Decoding, Hypothesis, decode
 from seesay.errors import CheckpointError, DataError
-from seesay.models import build, load_weights
+from seesay.models import build, load_weights, move
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
 
@@ -60,9 +60,8 @@ class Captioner:
         vocabulary = Vocabulary.load(words)
         if vocabulary.digest != header["vocabulary"]:
             raise CheckpointError(f"{words}: not the vocabulary that {file} was trained with; put its own back.")
-        return cls(
-            restore_model(header, arrays, len(vocabulary), str(file)).to(device).eval(), vocabulary, header, device
-        )
+        model = move(restore_model(header, arrays, len(vocabulary), str(file)), device)
+        return cls(model.eval(), vocabulary, header, device)
 
     @property
     def decoding(self) -> Decoding:

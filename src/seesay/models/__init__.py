@@ -73,7 +73,9 @@ def move(model: nn.Module, device: str) -> nn.Module:
         return model.to(device)
     except (RuntimeError, AssertionError) as fault:  # AssertionError: a torch built without CUDA
         reason = str(fault).splitlines()[0]
-        raise RecipeError(f"device: received '{device}'; expected cpu, or one that this machine has: {reason}") from None
+        raise RecipeError(
+            f"device: received '{device}'; expected cpu, or one that this machine has: {reason}"
+        ) from None
 
 
 def load_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:
