@@ -15,6 +15,7 @@ def select(state: State, rows: Tensor) -> State:
     Rows may repeat (beams) or vanish (finished sentences); `rows` is (N,) int64.
     Works on every NamedTuple of batch-first tensors.
 
+    >>> import torch
     >>> from typing import NamedTuple
     >>> class Memory(NamedTuple):
     ...     hidden: torch.Tensor

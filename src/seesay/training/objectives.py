@@ -50,6 +50,7 @@ def missed(attention: Tensor, mask: Tensor) -> Tensor:
 
     `attention` is (N, T, R), `mask` (N, R).
 
+    >>> import torch
     >>> missed(torch.tensor([[[0.5, 0.5]], [[1.0, 0.0]]]), torch.ones(2, 2, dtype=torch.bool)).item()
     0.375
     """
