@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay.errors import DataError
+from seesay.errors import DataError, UnknownName
 from seesay.metrics.cider import Cider, CiderD
 
 REFERENCES = {"1": [["red", "dog"]], "2": [["blue", "cat"]]}
@@ -96,3 +96,46 @@ def test_equals_the_reference_with_precomputed_frequencies(shared_data: Path) ->
         scored.append(scorer.similarity(candidate, scorer.prepare(references[row["image_id"]])))
         assert scored[-1] == pytest.approx(row["CIDErD"], rel=0, abs=1e-12)
     assert math.fsum(scored) / len(scored) == pytest.approx(reward["mean"], rel=0, abs=1e-12)
+
+
+def test_document_frequency_per_caption_counts_captions() -> None:
+    scorer = CiderD.fit({"1": [["a", "a", "dog"], ["a", "dog"]], "2": [["a", "cat"]]}, per="caption")
+    assert scorer.documents == 3
+    assert scorer.document_frequency[("a",)] == 3
+    assert scorer.document_frequency[("a", "dog")] == 2
+    with pytest.raises(UnknownName, match="Unknown document 'captions'. Did you mean 'caption'"):
+        CiderD.fit(REFERENCES, per="captions")
+
+
+def test_texts_are_tokenised() -> None:
+    texts = {"1": ["A red dog."], "2": ["The blue cat's."]}
+    words = {"1": [["a", "red", "dog"]], "2": [["the", "blue", "cat", "'s"]]}
+    candidates = {"1": "Red dog!", "2": "a cat's"}
+    scores = CiderD.fit(texts).score(candidates, texts)
+    assert scores == CiderD.fit(words).score({"1": ["red", "dog", "!"][:2], "2": ["a", "cat", "'s"]}, words)
+    assert scores.per_id["1"] > 1
+
+
+def test_saved_frequencies_give_the_same_scores(tmp_path: Path) -> None:
+    references = {"1": [["a", "dog"]], "2": [["a", "cat"], ["3\xa01/2", "a"]], "3": [["a", "dog", "\u2028"]]}
+    scorer = CiderD.fit(references)
+    scorer.save(tmp_path / "df.json")
+    candidates = {"1": ["a", "dog"], "2": ["new", "cat"], "3": ["dog"]}
+    assert CiderD.load(tmp_path / "df.json").score(candidates, references) == scorer.score(candidates, references)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "not document frequencies"),
+        ('{"format": "seesay-document-frequencies-1"}', "damaged"),
+        ('{"format": "seesay-document-frequencies-1", "documents": 2, "frequencies": {"a": 3}}', "damaged"),
+        ("{", "not valid JSON"),
+    ],
+)
+def test_bad_frequencies_are_one_line(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "df.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=words) as raised:
+        CiderD.load(path)
+    assert str(path) in str(raised.value)

@@ -1,1 +1,6 @@
-"""Scores of captions against references: BLEU, ROUGE-L, CIDEr and CIDEr-D as COCO computes them, without Java."""
+"""Scores of captions against references, as COCO computes them, without Java: BLEU, METEOR, ROUGE-L, CIDEr(-D)."""
+
+from seesay.metrics.cider import Cider, CiderD
+from seesay.metrics.pairs import Scores
+
+__all__ = ["Cider", "CiderD", "Scores"]

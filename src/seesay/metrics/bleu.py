@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from seesay.metrics.pairs import ORDERS, Counts, Gram, Scores, count
+from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, Scores, count
 
 # COCO adds these to every numerator and denominator; published scores carry them, so they are part of the metric.
 _TINY, _SMALL = 1e-15, 1e-9
@@ -21,8 +21,8 @@ class _Statistics(NamedTuple):
     guesses: tuple[int, ...]
 
 
-def score(candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]) -> dict[str, Scores]:
-    """BLEU-1 to BLEU-4 of tokenised candidates, each between 0 and 1, by name.
+def score(candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]) -> dict[str, Scores]:
+    """BLEU-1 to BLEU-4 of candidates (texts or tokens), each between 0 and 1, by name.
 
     The corpus scores come from the summed counts of all captions, not from the mean of the captions' scores. The
     brevity penalty uses the reference nearest in length, the shorter of two equally near.

@@ -6,12 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-from seesay.errors import DataError
-from seesay.metrics.pairs import ORDERS, Counts, Gram, Scores, count, ngrams
+from seesay.errors import DataError, UnknownName
+from seesay.files import write_json
+from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, Scores, count, ngrams
+from seesay.text.json_file import read_json
 
-_SIGMA = 6.0
+SIGMA = 6.0
+_DOCUMENTS = ("picture", "caption")
+_FORMAT = "seesay-document-frequencies-1"
 
 
 class Vector(NamedTuple):
@@ -35,24 +40,47 @@ class _Consensus(ABC):
         self._idf = {gram: idf[count] for gram, count in document_frequency.items()}
 
     @classmethod
-    def fit(cls, references: Mapping[str, list[list[str]]]) -> Self:
-        """A scorer whose document frequencies come from these tokenised references.
+    def fit(cls, references: Mapping[str, Sequence[Caption]], per: str = "picture") -> Self:
+        """A scorer whose document frequencies come from these references (id -> captions, texts or tokens).
 
-        An n-gram counts once for each picture that has it in any reference. With one picture every weight is 0, so
-        every score is 0; with few pictures the weights mean little. Raises DataError when there are no references.
+        An n-gram counts once for each document that has it. A document is all the captions of a `per="picture"`, as
+        in COCO's scores and in self-critical training (Rennie et al. 2017), or each `per="caption"`, as in the
+        released code of Meshed-Memory and S2. With one document every weight is 0, so every score is 0; with few the
+        weights mean little. Raises DataError when there are no references.
         """
-        return cls.fit_counts({i: [ngrams(caption) for caption in captions] for i, captions in references.items()})
+        return cls.fit_counts({i: [ngrams(caption) for caption in captions] for i, captions in references.items()}, per)
 
     @classmethod
-    def fit_counts(cls, references: Mapping[str, list[Counts]]) -> Self:
+    def fit_counts(cls, references: Mapping[str, list[Counts]], per: str = "picture") -> Self:
         """`fit` for n-grams that were counted already, by `pairs.count`."""
+        if per not in _DOCUMENTS:
+            raise UnknownName("document", per, _DOCUMENTS)
+        whole = list(references.values())
+        documents = whole if per == "picture" else [[caption] for captions in whole for caption in captions]
         frequency: Counter[Gram] = Counter()
-        for captions in references.values():
+        for captions in documents:
             frequency.update(set().union(*(order for caption in captions for order in caption)))
-        return cls(frequency, len(references))
+        return cls(frequency, len(documents))
 
-    def prepare(self, captions: Iterable[Sequence[str]]) -> list[Vector]:
-        """The vectors of tokenised captions; keep those of references that are scored against again and again."""
+    def save(self, path: Path | str) -> None:
+        """Write the document frequencies as JSON, in one step; n-grams of one document weigh like unseen ones."""
+        rows = sorted((" ".join(gram), n) for gram, n in self.document_frequency.items() if n > 1)
+        content = {"format": _FORMAT, "documents": self.documents, "frequencies": dict(rows)}
+        write_json(Path(path), content)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """A scorer with the document frequencies that `save` wrote; anything else raises DataError naming the file."""
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise DataError(f"{path}: not document frequencies of seesay; expected what CiderD.save wrote; fit again.")
+        documents, rows = content.get("documents"), content.get("frequencies")
+        if type(documents) is not int or not isinstance(rows, dict) or not _are_counts(rows.values(), documents):
+            raise DataError(f"{path}: damaged: expected counts between 1 and the number of documents; fit again.")
+        return cls({tuple(gram.split(" ")): n for gram, n in rows.items()}, documents)
+
+    def prepare(self, captions: Iterable[Caption]) -> list[Vector]:
+        """The vectors of captions; keep those of references that are scored against again and again."""
         return [self._vector(ngrams(caption)) for caption in captions]
 
     def similarity(self, candidate: Vector, references: Sequence[Vector]) -> float:
@@ -60,8 +88,8 @@ class _Consensus(ABC):
         total = sum(self._cosines(candidate, reference) for reference in references)
         return 10 * total / ORDERS / len(references)
 
-    def score(self, candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]) -> Scores:
-        """The score (0 to 10) of each tokenised candidate; the corpus score is the mean.
+    def score(self, candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]) -> Scores:
+        """The score (0 to 10) of each candidate, a text or tokens; the corpus score is the mean.
 
         Raises DataError when the ids differ or there is no candidate.
         """
@@ -106,6 +134,10 @@ class _Consensus(ABC):
         """The factor for a difference in length."""
 
 
+def _are_counts(values: Iterable[Any], most: int) -> bool:
+    return all(type(n) is int and 0 < n <= most for n in values)
+
+
 class CiderD(_Consensus):
     """CIDEr-D, the score that COCO reports as "CIDEr": repeated words are clipped, another length is penalised.
 
@@ -124,7 +156,7 @@ class CiderD(_Consensus):
         return min(candidate, reference) * reference
 
     def _penalty(self, candidate: Vector, reference: Vector) -> float:
-        return math.exp(-((candidate.bigrams - reference.bigrams) ** 2) / (2 * _SIGMA**2))
+        return math.exp(-((candidate.bigrams - reference.bigrams) ** 2) / (2 * SIGMA**2))
 
 
 class Cider(_Consensus):

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seesay.errors import DataError
+from seesay.text import ptb
 
 ORDERS = 4
+Caption = str | Sequence[str]  # a text, tokenised when it is used, or the tokens it has
 Gram = tuple[str, ...]
 Counts = list[Counter[Gram]]
 
@@ -47,20 +49,29 @@ def _refuse(ids: Collection[str], lack: str) -> None:
         )
 
 
-def ngrams(tokens: Sequence[str]) -> Counts:
-    """How often each n-gram of a tokenised caption occurs: one count for n = 1, one for n = 2, ... up to 4.
+def tokens_of(caption: Caption) -> Sequence[str]:
+    """The tokens of a caption, which is a text or tokens already.
+
+    >>> tokens_of("A dog runs."), tokens_of(["a", "dog"])
+    (['a', 'dog', 'runs'], ['a', 'dog'])
+    """
+    return ptb.tokenize(caption) if isinstance(caption, str) else caption
+
+
+def ngrams(caption: Caption) -> Counts:
+    """How often each n-gram of a caption occurs: one count for n = 1, one for n = 2, ... up to 4.
 
     A token with a no-break space inside ("3 1/2") counts as two words here, as in COCO's BLEU and CIDEr.
 
     >>> ngrams(["a", "b", "a"])[0]
     Counter({('a',): 2, ('b',): 1})
     """
-    words = " ".join(tokens).split()
+    words = " ".join(tokens_of(caption)).split()
     return [Counter(zip(*(words[start:] for start in range(n)), strict=False)) for n in range(1, ORDERS + 1)]
 
 
 def count(
-    candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]
+    candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]
 ) -> tuple[dict[str, Counts], dict[str, list[Counts]]]:
     """The n-grams of checked pairs; BLEU and CIDEr can share them, counting is most of their work."""
     check_pairs(candidates, references)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from seesay.metrics.pairs import Scores, check_pairs
+from seesay.metrics.pairs import Caption, Scores, check_pairs, tokens_of
 
 _BETA_SQUARED = 1.2**2
 
 
-def score(candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]) -> Scores:
-    """ROUGE-L of tokenised candidates, between 0 and 1; the corpus score is the mean.
+def score(candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]) -> Scores:
+    """ROUGE-L of candidates (texts or tokens), between 0 and 1; the corpus score is the mean.
 
     F measure (beta 1.2) of the longest common subsequence's precision and recall; the best precision and the best
     recall may come from different references. As in COCO's code an empty caption is one empty token: it scores 0
@@ -22,7 +22,10 @@ def score(candidates: Mapping[str, list[str]], references: Mapping[str, list[lis
     0.6666666666666666
     """
     check_pairs(candidates, references)
-    per_id = {i: _rouge(tokens, references[i]) for i, tokens in candidates.items()}
+    per_id = {
+        i: _rouge(tokens_of(caption), [tokens_of(reference) for reference in references[i]])
+        for i, caption in candidates.items()
+    }
     return Scores(math.fsum(per_id.values()) / len(per_id), per_id)
 
 
