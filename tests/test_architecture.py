@@ -40,7 +40,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "progress": ("metrics run vision", "rich"),
     "demo": ("run evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
-    "cli": ("run evaluation captioner recipe metrics data vision progress demo", "typer"),
+    "cli": ("run evaluation captioner recipe metrics data vision progress demo report", "typer"),
     "__init__": ("", ""),
     "__main__": ("cli", ""),
 }

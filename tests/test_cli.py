@@ -159,7 +159,7 @@ def test_evaluate_writes_the_agreed_json(road: Path, tmp_path: Path, seesay: Run
     done = seesay("evaluate", road / "run", "--split", "test", "--beam", 1, "--json", tmp_path / "deep" / "scores.json")
     assert done.code == 0 and "CIDEr-D" in done.out and done.err == ""
     scores = json.loads((tmp_path / "deep" / "scores.json").read_text(encoding="utf-8"))
-    metrics = {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"}
+    metrics = {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"}
     assert scores.keys() == {"corpus", "per_id", "signature"}
     assert scores["corpus"].keys() == metrics
     assert len(scores["per_id"]) == 2 and all(each.keys() == metrics for each in scores["per_id"].values())

@@ -55,7 +55,7 @@ def test_the_log_tells_all_and_nothing_of_the_clock(trained: Path) -> None:
     )
     for row in (row for row in rows if row["event"] == "check"):
         assert row.keys() == {"event", "step", "epoch", "train_loss", "dev_loss", "scores", "best"}
-        assert row["scores"].keys() == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"}
+        assert row["scores"].keys() == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"}
     rates = [row["lr"] for row in rows if row["event"] == "step"]
     assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])  # warm-up of stage 1
     assert rates[12:14] == pytest.approx([0.0025, 0.005])  # and of stage 2

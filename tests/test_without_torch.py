@@ -40,8 +40,8 @@ assert words == ["a", "dog", "runs", "fast"], words
 vocabulary = Vocabulary.build([words], 1)
 assert vocabulary.decode(vocabulary.encode(words)) == words
 scores = evaluate({"1": "A dog runs fast."}, {"1": ["a dog runs fast", "the dog is fast"]})
-print(scores.corpus["BLEU-4"])
-assert abs(scores.corpus["BLEU-4"] - 1) < 1e-6
+print(scores.corpus["Bleu_4"])
+assert abs(scores.corpus["Bleu_4"] - 1) < 1e-6
 """
 
 READ_THE_DEMO_SET = """

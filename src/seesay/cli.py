@@ -190,21 +190,41 @@ def report(run: Run) -> None:
 
 @app.command()
 def score(
-    references: Annotated[Path, typer.Argument(help="COCO annotations, {id: [captions]} or captions.json.")],
+    references: Annotated[Path, typer.Argument(help="COCO annotations, Karpathy, {id: [captions]} or captions.json.")],
     results: Annotated[Path, typer.Argument(help='COCO results, [{"image_id", "caption"}], or {id: caption}.')],
+    against: Annotated[Path | None, typer.Option(help="Results of another system, for a paired test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which split of REFERENCES, where it has splits.")] = None,
+    subset: Annotated[bool, typer.Option("--subset", help="REFERENCES may have more pictures than RESULTS.")] = False,
+    training: Annotated[Path | None, typer.Option(help="Captions learned from, for the share of novel ones.")] = None,
+    spice: Annotated[bool, typer.Option("--spice", help="SPICE too, where Java and its parts are.")] = False,
+    samples: Annotated[int, typer.Option(min=100, help="Resampled corpora for intervals and tests.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    per_image: Annotated[Path | None, typer.Option(help="Write each picture's scores as CSV.", dir_okay=False)] = None,
     json_file: Json = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with tables and pictures.", dir_okay=False)] = None,
 ) -> None:
-    """Score captions against human ones: BLEU, ROUGE-L, CIDEr-D.
+    """Score captions against human ones as COCO does: BLEU, METEOR, ROUGE-L, CIDEr-D, CIDEr; how varied they are.
 
-    Example: `seesay score annotations.json results.json`
+    Example: `seesay score annotations.json results.json --against other.json --html scores.html`
     """
-    from seesay.metrics.files import read_references, read_results
-    from seesay.metrics.scoring import evaluate as score_all
-    from seesay.progress import print_scores
+    from seesay.metrics.files import read_novelty, read_pair, write_table
+    from seesay.metrics.scoring import COCO, METRICS
+    from seesay.metrics.study import study
+    from seesay.progress import print_study
+    from seesay.report.scores import write_scores
 
-    result = score_all(read_results(results), read_references(references))
-    print_scores(result)
-    _write_json(json_file, result.to_json())
+    human, generated = read_pair(references, results, split, subset)
+    other = read_pair(references, against, split, subset)[1] if against else None
+    known = read_novelty(training) if training else None
+    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed)
+    print_study(found)
+    if per_image:
+        write_table(per_image, found.evaluation.per_id, generated)
+        print(f"written: {per_image}")
+    _write_json(json_file, found.to_json())
+    if html:
+        write_scores(html, found, generated, human, (results.name, against.name if against else ""))
+        print(f"written: {html}")
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from seesay import run
 from seesay.evaluation import evaluate, write_run_report
+from seesay.files import make_folder
 from seesay.progress import bar, follow_training, print_scores
 from seesay.recipe import find_recipe, locate, read_recipe
 from seesay.vision.extraction import extract
@@ -16,12 +18,11 @@ def run_demo(output: Path) -> None:
 
     Run again, it goes on where it was stopped; what is done is not done anew.
     """
-    recipe = read_recipe(
-        find_recipe("demo"),
-        [f'data.features="{output}/grids.h5"', f'data.flipped="{output}/grids-flipped.h5"'],
-    )
+    recipe = read_recipe(find_recipe("demo"))
+    features = {"features": str(output / "grids.h5"), "flipped": str(output / "grids-flipped.h5")}
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=features)})
     photographs = locate(recipe.data.pictures)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     for name, flipped in (("grids.h5", False), ("grids-flipped.h5", True)):
         with bar("mirrored features" if flipped else "features", "pictures") as advance:
             extract(photographs, output / name, flipped=flipped, progress=advance)
@@ -33,8 +34,8 @@ def run_demo(output: Path) -> None:
     photograph = sorted(photographs.glob("*.jpg"))[0]
     print(f"\nThe report, with attention maps for every word:  {page.resolve()}")
     print("What to try next:")
-    print(f"  .venv/bin/seesay caption {output} {_short(photograph)} --n-best 3")
-    print(f"  .venv/bin/seesay caption {output} YOUR_PHOTO.jpg")
+    print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} {shlex.quote(str(_short(photograph)))} --n-best 3")
+    print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} YOUR_PHOTO.jpg")
     print("  your own pictures and captions: five lines in README.md, 'Your own data'")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +42,58 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
         ) from None
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within it, whatever the system refuses becomes a DataError of one line that names `path`.
+
+    >>> with writing(Path("runs/log.jsonl")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    seesay.errors.DataError: runs/log.jsonl: cannot be written (No space left on device); expected a writable place...
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise DataError(
+            f"{path}: cannot be written ({fault.strerror or fault}); expected a writable place with room; "
+            "make room there or choose another place."
+        ) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path` and those above it, as far as they are not there yet; DataError where that is refused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DataError(
+            f"{path}: the folder cannot be made ({fault.strerror or fault}); expected a free name in a writable place; "
+            "choose another."
+        ) from None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON to `path`, whose folder is made if need be, in one step."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DataError(f"{path}: its folder cannot be made ({fault.strerror}); choose another place.") from None
+    make_folder(path.parent)
     replace_file(path, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Make `path` another name of the file `source`, in one step; a copy where the file system knows no such names."""
+    """Make `path` another name of the file `source`, in one step; a copy where the file system knows no such names.
+
+    Raises DataError where neither can be made; whatever stood at `path` is then untouched.
+    """
     temporary = _temporary(path)
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        return replace_file(path, source.read_bytes())
-    os.replace(temporary, path)
-    temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
-    _sync_folder(path.parent)
+    with writing(path):
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            return replace_file(path, source.read_bytes())
+        try:
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
+        _sync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> Sequence[Path]:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from seesay.metrics.scoring import Evaluation
+from seesay.metrics.study import Study
 from seesay.run import Advance, Check, Event
 from seesay.vision.extraction import Summary
 
@@ -57,7 +58,7 @@ def follow_training(events: Iterator[Event]) -> None:
 
 def describe_check(check: Check) -> str:
     """One line about one epoch."""
-    scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in ("BLEU-4", "CIDEr-D"))
+    scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in ("Bleu_4", "CIDEr-D"))
     star = "  * best" if check.best else ""
     return (
         f"epoch {check.epoch:>2}/{check.epochs}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
@@ -80,7 +81,28 @@ def print_scores(result: Evaluation) -> None:
     table = Table("metric", "score")
     for name, value in result.corpus.items():
         table.add_row(name, f"{value:.4f}")
+    _print_below(table, result)
+
+
+def print_study(study: Study) -> None:
+    """The scores with their intervals, the comparison where there is one, and how varied the captions are."""
+    compared = ("against", "difference", "95% of differences", "p") if study.comparison else ()
+    table = Table("metric", "score", "95% interval", *compared)
+    for name, value in study.evaluation.corpus.items():
+        row = [name, f"{value:.4f}", f"{study.intervals[name].low:.4f} to {study.intervals[name].high:.4f}"]
+        if study.comparison:
+            found = study.comparison[name]
+            row += [f"{found.second:.4f}", f"{found.difference:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}"]
+            row.append(f"{found.p:.3f}")
+        table.add_row(*row)
+    for name, value in study.diversity.items():
+        table.add_row(name, f"{value:.4f}", "")
+    _print_below(table, study.evaluation)
+
+
+def _print_below(table: Table, result: Evaluation) -> None:
     console = Console()
-    console.print(table)
+    # A table cut to the width of a narrow terminal or of a pipe loses digits.
+    console.print(table, crop=False, width=max(console.width, console.measure(table).maximum))
     for line in (result.signature, *result.notes):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

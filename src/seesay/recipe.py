@@ -16,6 +16,27 @@ PACKAGE = Path(__file__).parent
 HOMES = (PACKAGE / "recipes", PACKAGE.parents[1] / "recipes")  # installed, or beside the source
 
 
+# What pydantic finds at fault, and what a recipe should say instead; `{example}` is an example for the place.
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text in quotes",
+    "string_too_long": "at most {max_length} letters",
+    "string_pattern_mismatch": "letters, digits, spaces, '.', '_' and '-', beginning with a letter or digit",
+    "literal_error": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "model_type": "{example}",
+    "tuple_type": "{example}",
+    "too_short": "{example}",
+}
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -52,7 +73,7 @@ class Stage(_Section):
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    warmup: int = Field(100, ge=0)  # steps
+    warmup: int = Field(100, ge=0)  # steps, but never more than an eighth of the stage's
     decay: Literal["constant", "cosine", "linear"] = "cosine"
     floor: float = Field(0.02, ge=0, le=1)  # of the learning rate, at the end of the decay
     clip: float = Field(1.0, ge=0)
@@ -60,7 +81,7 @@ class Stage(_Section):
     doubly_stochastic: float = Field(0.0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(5, ge=1)  # epochs without a better score on development data
-    select_by: Literal["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"] = "CIDEr-D"
+    select_by: Literal["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"] = "CIDEr-D"
 
 
 class Training(_Section):
@@ -76,16 +97,16 @@ class Decoding(_Section):
     """How sentences are searched for when the run is evaluated and used."""
 
     method: Literal["greedy", "beam", "sample"] = "beam"
-    beam: int = Field(5, ge=1)
-    max_length: int = Field(20, ge=1)
+    beam: int = Field(5, ge=1, le=1000)
+    max_length: int = Field(20, ge=1, le=1000)
     length_penalty: float = 0.0
 
 
 class Recipe(_Section):
     """All settings of one run."""
 
-    name: str
-    seed: int = 1
+    name: str = Field(pattern=r"^\w[\w .-]*$", max_length=100)  # names the run's folder, too
+    seed: int = Field(1, ge=0, lt=2**63)
     notice: str = ""  # said plainly at the head of the report
     data: Data
     model: Model
@@ -169,8 +190,21 @@ def _explain(path: Path, fault: ValidationError) -> Exception:
             f"{path}: {UnknownName('key', '.'.join(where), ('.'.join([*where[:-1], k]) for k in known))}"
         )
     if first["type"] == "missing":
-        return RecipeError(f"{path}: '{'.'.join(where)}' is missing.")
-    return RecipeError(f"{path}: {'.'.join(where)}: received {first['input']!r}; {first['msg']}.")
+        return RecipeError(f"{path}: '{'.'.join(where)}' is missing; expected {_example(where)}.")
+    wanted = _WANTED.get(first["type"], first["msg"]).format(example=_example(where), **first.get("ctx", {}))
+    return RecipeError(f"{path}: {'.'.join(where)}: received {first['input']!r:.80}; expected {wanted}.")
+
+
+def _example(where: list[str]) -> str:
+    """How a recipe says what belongs at this place."""
+    sections = {
+        "data": "a section [data] with captions and features",
+        "model": "a section [model] with the model's name",
+        "stages": "at least one section [[stages]]",
+    }
+    if where[0] in sections and (len(where) == 1 or where[-1].isdigit()):
+        return sections[where[0]]
+    return f"a section [{where[0]}]" if where[0] in ("training", "decoding") else f'{where[-1]} = "..."'
 
 
 def _fields(where: list[str]) -> list[str]:

@@ -103,7 +103,7 @@ def test_document_frequency_per_caption_counts_captions() -> None:
     assert scorer.documents == 3
     assert scorer.document_frequency[("a",)] == 3
     assert scorer.document_frequency[("a", "dog")] == 2
-    with pytest.raises(UnknownName, match="Unknown document 'captions'. Did you mean 'caption'"):
+    with pytest.raises(UnknownName, match=r"Unknown document 'captions'\. Did you mean 'caption'"):
         CiderD.fit(REFERENCES, per="captions")
 
 

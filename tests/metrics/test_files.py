@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.errors import DataError
-from seesay.metrics.files import read_references, read_results, write_results
+from seesay.metrics.files import read_novelty, read_pair, read_references, read_results, write_results, write_table
 
 
 def written(folder: Path, content: Any) -> Path:
@@ -135,3 +136,82 @@ def test_a_failed_write_leaves_the_old_results(tmp_path: Path, monkeypatch: pyte
             write_results(path, {"1": "new"})
     assert read_results(path) == {"1": "old"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
+
+
+KARPATHY = {
+    "dataset": "coco",
+    "images": [
+        {
+            "filename": "x.jpg",
+            "cocoid": 7,
+            "imgid": 0,
+            "split": "train",
+            "sentences": [{"raw": "A dog."}, {"raw": "Dog"}],
+        },
+        {"filename": "y.jpg", "imgid": 1, "split": "val", "sentences": [{"raw": "A cat."}]},
+    ],
+}
+
+
+def test_karpathy_files_are_references_too(tmp_path: Path) -> None:
+    path = tmp_path / "dataset_coco.json"
+    path.write_text(json.dumps(KARPATHY), encoding="utf-8")
+    assert read_references(path) == {"7": ["A dog.", "Dog"], "y.jpg": ["A cat."]}
+    assert read_references(path, "val") == {"y.jpg": ["A cat."]}
+    with pytest.raises(DataError, match="no picture of split 'dev'; expected one of train, val"):
+        read_references(path, "dev")
+    assert read_novelty(path) == ["A dog.", "Dog"]
+
+
+def test_a_karpathy_file_without_raw_sentences_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "k.json"
+    path.write_text('{"images": [{"filename": "x.jpg", "sentences": [{"tokens": ["a"]}]}]}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"k\.json: entry 1 has the sentences .*; expected a list of"):
+        read_references(path)
+
+
+def test_a_split_of_captions_json(tmp_path: Path) -> None:
+    path = tmp_path / "captions.json"
+    rows = [{"file": f"{n}.jpg", "split": s, "captions": [f"c{n}"]} for n, s in enumerate(["train", "dev", "train"])]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    assert read_references(path, "train") == {"0.jpg": ["c0"], "2.jpg": ["c2"]}
+    assert read_novelty(path) == ["c0", "c2"]
+
+
+def test_files_without_splits_refuse_one(tmp_path: Path) -> None:
+    for name, content in (("a.json", {"annotations": [{"image_id": 1, "caption": "a"}]}), ("b.json", {"1": ["a"]})):
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(DataError, match=f"{name}: a file without splits, and split 'dev' asked for"):
+            read_references(tmp_path / name, "dev")
+        assert read_novelty(tmp_path / name) == ["a"]
+
+
+def pair(tmp_path: Path, references: object, results: object) -> tuple[Path, Path]:
+    paths = tmp_path / "refs.json", tmp_path / "cands.json"
+    for path, content in zip(paths, (references, results), strict=True):
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return paths
+
+
+def test_a_pair_must_be_of_the_same_pictures(tmp_path: Path) -> None:
+    paths = pair(tmp_path, {"1": ["a"], "2": ["b"], "3": ["c"]}, {"2": "b", "1": "a"})
+    with pytest.raises(DataError, match=r"cands\.json: no caption of picture 3 \(1 picture in all\); .*refs\.json"):
+        read_pair(*paths)
+    assert read_pair(*paths, subset=True) == ({"2": ["b"], "1": ["a"]}, {"2": "b", "1": "a"})
+    paths = pair(tmp_path, {"1": ["a"]}, {"8": "x", "1": "a", "9": "y"})
+    for subset in (True, False):
+        with pytest.raises(DataError, match=r"refs\.json: no caption of picture 8 \(2 pictures in all\)"):
+            read_pair(*paths, subset=subset)
+
+
+def test_a_table_has_a_line_for_each_picture(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    write_table(
+        path, {"1": {"Bleu_1": 0.5, "CIDEr": 1 / 3}, "é,2": {"Bleu_1": 1.0, "CIDEr": 0.0}}, {"1": 'a "dog"', "é,2": ""}
+    )
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "Bleu_1", "CIDEr", "caption"],
+            ["1", "0.5", repr(1 / 3), 'a "dog"'],
+            ["é,2", "1.0", "0.0", ""],
+        ]

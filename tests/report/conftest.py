@@ -24,7 +24,7 @@ def make_run(demo_folder: Path) -> Callable[..., Path]:
         items = [_item(records[n % len(records)], n, count) for n in range(count)]
         mean = sum(item["scores"]["CIDEr-D"] for item in items) / count
         items[0].update(changes)
-        corpus = {"BLEU-1": 0.51, "BLEU-2": 0.33, "BLEU-3": 0.2, "BLEU-4": 0.125, "ROUGE-L": 0.4, "CIDEr-D": mean}
+        corpus = {"Bleu_1": 0.51, "Bleu_2": 0.33, "Bleu_3": 0.2, "Bleu_4": 0.125, "ROUGE_L": 0.4, "CIDEr-D": mean}
         page = {
             "split": "dev",
             "decoding": {"beam": 5, "maximum_length": 20},
@@ -59,7 +59,7 @@ def _log() -> list[dict[str, Any]]:
             rate = 5e-4 * min(step / 40, 1) * (1 - step / (EPOCHS * STEPS + 40))
             rows.append({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "grad_norm": 1.0})
         cider = 0.42 * (1 - math.exp(-epoch / 4)) - 0.002 * max(epoch - 9, 0)
-        scores = {"CIDEr-D": cider, "BLEU-4": 0.125 * epoch / 12}
+        scores = {"CIDEr-D": cider, "Bleu_4": 0.125 * epoch / 12}
         rows.append({
             "event": "check", "step": epoch * STEPS, "epoch": epoch, "best": epoch <= 9, "scores": scores,
             "train_loss": 2.2 + 4 * math.exp(-epoch / 2), "dev_loss": 3.1 + 3 * math.exp(-epoch / 2.2) + 0.01 * epoch,
@@ -78,7 +78,7 @@ def _item(record: dict[str, Any], number: int, count: int) -> dict[str, Any]:
             {"text": other, "score": -5.0, "tokens": other.split(), "attention": None},
         ],
         "references": record["captions"],
-        "scores": {"CIDEr-D": 1.9 * (1 - number / count) ** 2, "BLEU-4": 0.1},
+        "scores": {"CIDEr-D": 1.9 * (1 - number / count) ** 2, "Bleu_4": 0.1},
     }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, Scores, count
+import numpy as np
+
+from seesay.metrics.pairs import ORDERS, Caption, Counts, Floats, Gram, Scores, Sums, count
 
 # COCO adds these to every numerator and denominator; published scores carry them, so they are part of the metric.
 _TINY, _SMALL = 1e-15, 1e-9
@@ -29,7 +32,7 @@ def score(candidates: Mapping[str, Caption], references: Mapping[str, Sequence[C
     Raises DataError when the ids differ or there is no candidate. Source: Papineni et al. 2002, as in COCO's code.
 
     >>> scores = score({"1": ["a", "dog", "runs"]}, {"1": [["a", "dog", "sleeps"]]})
-    >>> round(scores["BLEU-1"].corpus, 4), round(scores["BLEU-2"].per_id["1"], 4)
+    >>> round(scores["Bleu_1"].corpus, 4), round(scores["Bleu_2"].per_id["1"], 4)
     (0.6667, 0.5774)
     """
     return score_counts(*count(candidates, references))
@@ -40,7 +43,15 @@ def score_counts(candidates: Mapping[str, Counts], references: Mapping[str, list
     statistics = {i: _statistics(counts, references[i]) for i, counts in candidates.items()}
     per_id = {i: _bleu(part) for i, part in statistics.items()}
     corpus = _bleu(_total(list(statistics.values())))
-    return {f"BLEU-{n + 1}": Scores(corpus[n], {i: bleus[n] for i, bleus in per_id.items()}) for n in range(ORDERS)}
+    rows = np.array(
+        [[part.length, part.reference_length, *part.matches, *part.guesses] for part in statistics.values()]
+    )
+    return {
+        f"Bleu_{n + 1}": Scores(
+            corpus[n], {i: bleus[n] for i, bleus in per_id.items()}, Sums(rows.astype(float), partial(_combine, n=n))
+        )
+        for n in range(ORDERS)
+    }
 
 
 def _statistics(candidate: Counts, references: list[Counts]) -> _Statistics:
@@ -77,3 +88,12 @@ def _bleu(part: _Statistics) -> list[float]:
         product *= (part.matches[n] + _TINY) / (part.guesses[n] + _SMALL)
         bleus.append(product ** (1 / (n + 1)) * penalty)
     return bleus
+
+
+def _combine(sums: Floats, n: int) -> Floats:
+    """`_bleu` of many corpora at once: BLEU-(n + 1) of the summed statistics (S, 2 + 2 x ORDERS)."""
+    matches, guesses = sums[:, 2 : 3 + n], sums[:, 2 + ORDERS : 3 + ORDERS + n]
+    ratio = (sums[:, 0] + _TINY) / (sums[:, 1] + _SMALL)
+    penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
+    precision = np.prod((matches + _TINY) / (guesses + _SMALL), axis=1)
+    return np.asarray(precision ** (1 / (n + 1)) * penalty)

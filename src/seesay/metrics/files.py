@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -9,33 +11,38 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seesay.errors import DataError
-from seesay.files import write_json
+from seesay.files import replace_file, write_json
 from seesay.text.json_file import read_json
 
 _Captions = TypeVar("_Captions", str, list[str])
 
 
-def read_references(path: Path | str) -> dict[str, list[str]]:
-    """Human captions by picture id, from COCO annotations, a captions.json list or {id: [captions]}.
+def read_references(path: Path | str, split: str | None = None) -> dict[str, list[str]]:
+    """Human captions by picture id, from COCO annotations, a Karpathy split file, captions.json or {id: [captions]}.
 
     In COCO annotations, {"annotations": [{"image_id", "caption"}, ...]}, the captions of a picture are gathered; in a
-    captions.json list the id is the entry's "id", or else its "image_id" or its "file", and all splits are read.
-    Texts become NFC.
+    Karpathy file, {"images": [{"filename", "sentences": [{"raw"}]}]}, the id is "cocoid", or else the file name; in a
+    captions.json list it is the entry's "id", or else its "image_id" or its "file". The latter two name the split of
+    each picture: `split` chooses one, otherwise all are read. Texts become NFC.
     Raises DataError, in one line naming the file and the id, for anything else.
     """
     content = read_json(path)
+    named: Iterator[tuple[str, Any]]
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-        references: dict[str, list[str]] = {}
-        for where, item in _items(content["annotations"], path):
-            references.setdefault(_id(item, "image_id", path, where), []).append(_caption(item, path, where))
-        return _filled(references, path)
-    if isinstance(content, list):
-        named = ((_id(item, _key(item), path, where), item.get("captions"))
-                 for where, item in _items(content, path))  # fmt: skip
-        return _filled({key: _captions(value, path, key) for key, value in _once(named, path)}, path)
-    if isinstance(content, dict):
-        return _filled({key: _captions(value, path, key) for key, value in content.items()}, path)
-    raise _fault(path, "a single value", "COCO annotations, a captions.json list or {id: [captions]}")
+        _no_splits(path, split)
+        return _filled(_gathered(content["annotations"], path), path)
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        items = _of_split(_items(content["images"], path), path, split)
+        named = ((_id(item, _key(item), path, where), _sentences(item, path, where)) for where, item in items)
+    elif isinstance(content, list):
+        items = _of_split(_items(content, path), path, split)
+        named = ((_id(item, _key(item), path, where), item.get("captions")) for where, item in items)
+    elif isinstance(content, dict):
+        _no_splits(path, split)
+        named = iter(content.items())
+    else:
+        raise _fault(path, "a single value", "COCO annotations, a captions.json list or {id: [captions]}")
+    return _filled({key: _captions(value, path, key) for key, value in _once(named, path)}, path)
 
 
 def read_results(path: Path | str) -> dict[str, str]:
@@ -54,12 +61,52 @@ def read_results(path: Path | str) -> dict[str, str]:
     raise _fault(path, "a single value", "a COCO result list or {id: caption}")
 
 
+def read_pair(
+    references: Path, results: Path, split: str | None = None, subset: bool = False
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The captions of two files of the same pictures; with `subset`, of the pictures of `results` alone.
+
+    Raises DataError, naming the file and the id, for a picture that only one of them has.
+    """
+    human, generated = read_references(references, split), read_results(results)
+    for path, lacking in ((references, [i for i in generated if i not in human]),
+                          (results, [] if subset else [i for i in human if i not in generated])):  # fmt: skip
+        if lacking:
+            other = results if path is references else references
+            count = "picture" if len(lacking) == 1 else "pictures"
+            advice = "--subset or --split scores a part" if path is results else "give the references of these results"
+            raise DataError(
+                f"{path}: no caption of picture {lacking[0]} ({len(lacking):,} {count} in all); expected the same "
+                f"ids as in {other}; {advice}."
+            )
+    return {i: human[i] for i in generated}, generated
+
+
 def write_results(path: Path, captions: Mapping[str, str]) -> None:
     """Write `{id: caption}` as a COCO result file; ids that are whole numbers become numbers, as COCO's tools expect.
 
     The file appears whole or not at all. Raises DataError where it cannot be written.
     """
     write_json(path, [{"image_id": _number_or_text(name), "caption": caption} for name, caption in captions.items()])
+
+
+def write_table(path: Path, per_id: Mapping[str, Mapping[str, float]], captions: Mapping[str, str]) -> None:
+    """Write a CSV file with a line for each picture: id, its scores, its caption. DataError where it cannot be."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    metrics = list(next(iter(per_id.values())))
+    writer.writerow(["id", *metrics, "caption"])
+    writer.writerows([key, *(row[name] for name in metrics), captions[key]] for key, row in per_id.items())
+    replace_file(path, text.getvalue().encode("utf-8"))
+
+
+def read_novelty(path: Path) -> list[str]:
+    """All captions of the file that a system learned from; of a file with splits, those of its training split."""
+    try:
+        found = read_references(path, "train")
+    except DataError:
+        found = read_references(path)
+    return [caption for captions in found.values() for caption in captions]
 
 
 def _number_or_text(name: str) -> int | str:
@@ -76,7 +123,41 @@ def _items(content: list[Any], path: Path | str) -> Iterator[tuple[str, dict[str
 
 
 def _key(item: dict[str, Any]) -> str:
-    return next((key for key in ("id", "image_id") if key in item), "file")
+    karpathy = "sentences" in item  # whose "imgid" and "sentids" are of no use outside the file
+    keys = ("cocoid",) if karpathy else ("id", "image_id")
+    return next((key for key in keys if key in item), "filename" if karpathy else "file")
+
+
+def _of_split(
+    items: Iterator[tuple[str, dict[str, Any]]], path: Path | str, split: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    seen, found = set(), False
+    for where, item in items:
+        seen.add(str(item.get("split")))
+        if split is None or item.get("split") == split:
+            found = True
+            yield where, item
+    if split is not None and not found:
+        raise _fault(path, f"no picture of split {split!r}", f"one of {', '.join(sorted(seen)) or 'its splits'}")
+
+
+def _no_splits(path: Path | str, split: str | None) -> None:
+    if split is not None:
+        raise _fault(path, f"a file without splits, and split {split!r} asked for", "captions.json or a Karpathy file")
+
+
+def _gathered(annotations: list[Any], path: Path | str) -> dict[str, list[str]]:
+    references: dict[str, list[str]] = {}
+    for where, item in _items(annotations, path):
+        references.setdefault(_id(item, "image_id", path, where), []).append(_caption(item, path, where))
+    return references
+
+
+def _sentences(item: dict[str, Any], path: Path | str, where: str) -> list[Any]:
+    sentences = item.get("sentences")
+    if not isinstance(sentences, list) or not all(isinstance(each, dict) and "raw" in each for each in sentences):
+        raise _fault(path, f"{where} has the sentences {sentences!r:.60}", 'a list of {"raw": caption}')
+    return [each["raw"] for each in sentences]
 
 
 def _id(item: dict[str, Any], key: str, path: Path | str, where: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from seesay.errors import DataError
 from seesay.text import ptb
@@ -13,16 +17,38 @@ ORDERS = 4
 Caption = str | Sequence[str]  # a text, tokenised when it is used, or the tokens it has
 Gram = tuple[str, ...]
 Counts = list[Counter[Gram]]
+Floats = NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """What a corpus score is made of: a row of `statistics` (N, k) for each picture, and how their sums combine.
+
+    `combine` takes the sums (S, k) of S samples of N pictures each and gives their corpus scores (S,).
+    """
+
+    statistics: Floats
+    combine: Callable[[Floats], Floats]
 
 
 class Scores(NamedTuple):
     """What one metric says: `corpus` for all pictures together, `per_id` for each picture by its id.
 
-    Whether the corpus score is the mean of the others depends on the metric: BLEU's is not.
+    Whether the corpus score is the mean of the others depends on the metric: BLEU's and METEOR's are not. `sums` says
+    what it is made of, where it is not the mean.
     """
 
     corpus: float
     per_id: dict[str, float]
+    sums: Sums | None = None
+
+
+def mean_of(scores: Mapping[str, float]) -> Sums:
+    """The sums of a metric whose corpus score is the mean of the pictures' scores.
+
+    >>> mean_of({"1": 0.5, "2": 1.0}).combine(np.array([[1.5]])).tolist()
+    [0.75]
+    """
+    return Sums(np.array([*scores.values()])[:, None], lambda sums: sums[:, 0] / len(scores))
 
 
 def check_pairs(candidates: Mapping[str, Any], references: Mapping[str, Collection[Any]]) -> None:
@@ -50,12 +76,12 @@ def _refuse(ids: Collection[str], lack: str) -> None:
 
 
 def tokens_of(caption: Caption) -> Sequence[str]:
-    """The tokens of a caption, which is a text or tokens already.
+    """The tokens of a caption, which is a text or tokens already; a text's accents are composed first (NFC).
 
     >>> tokens_of("A dog runs."), tokens_of(["a", "dog"])
     (['a', 'dog', 'runs'], ['a', 'dog'])
     """
-    return ptb.tokenize(caption) if isinstance(caption, str) else caption
+    return ptb.tokenize(unicodedata.normalize("NFC", caption)) if isinstance(caption, str) else caption
 
 
 def ngrams(caption: Caption) -> Counts:

@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from seesay.errors import CheckpointError, RecipeError, UnknownName
 
+LARGEST = 16_384  # of any size in a Config; beyond it no machine here holds the weights
+
 
 class Forced(NamedTuple):
     """Teacher forcing's result at the P real target positions, row by row: padding costs nothing."""
@@ -45,6 +47,8 @@ def names() -> list[str]:
 def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabulary_size: int) -> nn.Module:
     """A fresh model of the given name; `settings` are fields of its `Config`, anything else is an error.
 
+    A field named `..._size` is 1 or more, one named `...dropout` a share below 1: true of every model, checked here.
+
     >>> build("captioning_rnn", {"hidden_size": 8}, feature_size=4, vocabulary_size=10).config.hidden_size
     8
     """
@@ -60,11 +64,20 @@ def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabula
             raise RecipeError(
                 f"model.{key}: received {value!r}; expected {wanted.__name__}, as in {known[key].default!r}."
             )
+        _check_range(key, value)
     try:
         return module.Model(module.Config(**settings), feature_size=feature_size, vocabulary_size=vocabulary_size)
     except (ValueError, RuntimeError) as fault:  # torch's own words about a size or a probability
         given = ", ".join(f"{key} {value!r}" for key, value in settings.items())
         raise RecipeError(f"model.{name}: received {given}; no such network: {fault}.") from None
+
+
+def _check_range(key: str, value: Any) -> None:
+    """Sizes and shares that make a network: what torch would not notice, or in words of its own."""
+    if key.endswith("_size") and not 1 <= value <= LARGEST:
+        raise RecipeError(f"model.{key}: received {value!r}; expected a whole number from 1 to {LARGEST:,}.")
+    if key.endswith("dropout") and not 0 <= value < 1:
+        raise RecipeError(f"model.{key}: received {value!r}; expected a share from 0 up to, not including, 1.")
 
 
 def move(model: nn.Module, device: str) -> nn.Module:

@@ -24,11 +24,11 @@ _MAPS = (
 )
 METRICS = {  # in the order of the table
     "CIDEr-D": "agreement with the human captions, rare words weighing more; 0 to 10",
-    "BLEU-4": "share of runs of up to four words that a person wrote too; 0 to 1",
-    "BLEU-3": "the same with runs of up to three words",
-    "BLEU-2": "the same with runs of up to two words",
-    "BLEU-1": "share of single words that a person wrote too",
-    "ROUGE-L": "longest common sequence of words with a human caption; 0 to 1",
+    "Bleu_4": "share of runs of up to four words that a person wrote too; 0 to 1",
+    "Bleu_3": "the same with runs of up to three words",
+    "Bleu_2": "the same with runs of up to two words",
+    "Bleu_1": "share of single words that a person wrote too",
+    "ROUGE_L": "longest common sequence of words with a human caption; 0 to 1",
 }
 
 
@@ -76,7 +76,7 @@ def _summary(run: Run, split: Split) -> str:
     kept = "it was trained on" if split.name == "train" else "kept aside from training"
     count, how = len(split.items), _decoding(split)
     pictures = "1 photograph" if count == 1 else f"{count:,} photographs"
-    main = [name for name in ("CIDEr-D", "BLEU-4") if name in split.corpus]
+    main = [name for name in ("CIDEr-D", "Bleu_4") if name in split.corpus]
     scores = " and ".join(f"<b>{name} {split.corpus[name]:.3f}</b>" for name in main)
     after = f"After step {split.checkpoint_step:,}"
     epoch = next((check.epoch for check in run.checks if check.step == split.checkpoint_step), None)
@@ -99,7 +99,7 @@ def _decoding(split: Split) -> str:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     for split in run.splits:
         label = "" if len(run.splits) == 1 else f" {split.name}"
-        for name in ("CIDEr-D", "BLEU-4"):
+        for name in ("CIDEr-D", "Bleu_4"):
             if name in split.corpus:
                 yield f"{name}{label}", f"{split.corpus[name]:.3f}"
         yield f"photographs{label}", f"{len(split.items):,}"
@@ -139,7 +139,7 @@ def _panels(run: Run) -> Iterator[str]:
     ]
     scores = [
         curves.Line(name, [(x, check.scores[name]) for x, check in epochs if name in check.scores], look)
-        for name, look in (("CIDEr-D", "first"), ("BLEU-4", "second"))
+        for name, look in (("CIDEr-D", "first"), ("Bleu_4", "second"))
     ]
     rate = [curves.Line("rate", curves.thin([(x, step.lr) for x, step in steps]), "first")]
     mark = (at, kept.dev_loss) if kept else None

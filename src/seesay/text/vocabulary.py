@@ -50,8 +50,10 @@ class Vocabulary:
         object.__setattr__(self, "_ids", {word: i for i, word in enumerate(self.words) if word not in SPECIALS})
 
     @classmethod
-    def build(cls, tokenized: Iterable[Sequence[str]], minimum_count: int) -> Vocabulary:
-        """The words that occur at least `minimum_count` times in the tokenised captions.
+    def build(
+        cls, tokenized: Iterable[Sequence[str]], minimum_count: int, source: Path | str = "vocabulary"
+    ) -> Vocabulary:
+        """The words that occur at least `minimum_count` times in the tokenised captions of the file `source`.
 
         Raises DataError when no word does, or when a caption is a string instead of a list of tokens.
         """
@@ -63,37 +65,37 @@ class Vocabulary:
         kept = [word for word, count in counts.items() if count >= minimum_count and word not in SPECIALS]
         if not kept:
             raise DataError(
-                f"vocabulary: none of {len(counts)} words occurs {minimum_count} times; expected at least one word; "
-                "lower the minimum count or give more captions."
+                f"{source}: none of {len(counts)} words occurs {minimum_count} times; expected at least one word; "
+                "lower the minimum count (data.minimum_count) or give more captions."
             )
         return cls((*SPECIALS, *sorted(kept, key=lambda word: (-counts[word], word))), minimum_count)
 
     @property
     def unk(self) -> int:
         """The id that stands for every word outside the vocabulary."""
-        return 0
+        return UNK
 
     @property
     def pad(self) -> int:
         """The id that fills short captions of a batch."""
-        return 1
+        return PAD
 
     @property
     def bos(self) -> int:
         """The id that begins a caption."""
-        return 2
+        return BOS
 
     @property
     def eos(self) -> int:
         """The id that ends a caption."""
-        return 3
+        return EOS
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """The ids of the tokens; an unknown token becomes `unk`. Neither `bos` nor `eos` is added."""
-        return [self._ids.get(token, self.unk) for token in tokens]
+        return [self._ids.get(token, UNK) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The words of the ids up to the first `eos`, without `bos` and `pad`.
@@ -102,11 +104,11 @@ class Vocabulary:
         """
         words = []
         for i in map(int, ids):
-            if i == self.eos:
+            if i == EOS:
                 break
             if not 0 <= i < len(self.words):
                 raise DataError(f"vocabulary: id {i}; expected 0 to {len(self) - 1}; use its own vocabulary.")
-            if i not in (self.bos, self.pad):
+            if i not in (BOS, PAD):
                 words.append(self.words[i])
         return words
 

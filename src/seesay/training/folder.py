@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seesay.checkpoint import read_checkpoint
 from seesay.errors import CheckpointError
-from seesay.files import remove_leftovers
+from seesay.files import make_folder, remove_leftovers, writing
 
 
 @dataclass(frozen=True)
@@ -67,39 +67,70 @@ class RunFolder:
     def prepare(self) -> None:
         """Make the folders, and clear away what a killed writer left behind."""
         for part in ("checkpoints", "tensorboard"):
-            (self.path / part).mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.path)
+            make_folder(self.path / part)
+        with writing(self.path):
+            remove_leftovers(self.path)
 
-    @contextmanager
+    def begun(self) -> bool:
+        """Whether a run lies here that has come further than its first checkpoint, or that cannot be told from one."""
+        if not os.path.lexists(self.last):
+            return os.path.lexists(self.log)
+        try:
+            return bool(read_checkpoint(self.last)[1]["progress"]["step"])
+        except (CheckpointError, KeyError, TypeError):
+            return True
+
+    def clear(self) -> None:
+        """Remove what a run that never came further than its first checkpoint has left."""
+        with writing(self.path):
+            for path in (self.log, self.timings, self.best, self.last, *self.path.glob("tensorboard/events.*")):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for writing; a second writer gets one line instead of a mixed-up run."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise CheckpointError(
-                    f"{self.path}: another process is training into this folder; wait or stop it."
-                ) from None
+        """Hold the folder for writing; a second writer gets one line instead of a mixed-up run.
+
+        A folder that was made for it goes again if it is still empty at the end.
+        """
+        lock, new = self.path / ".lock", not os.path.lexists(self.path)
+        make_folder(self.path)
+        with contextlib.ExitStack() as stack:
+            if new:
+                stack.callback(_if_possible, self.path.rmdir)  # a folder that is not empty stays
+            with writing(lock):
+                file = stack.enter_context(open(lock, "w", encoding="utf-8"))
+            self._take(file, lock)
+            stack.callback(_if_possible, lock.unlink)
             yield
 
+    def _take(self, file: IO[str], lock: Path) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(file.fileno()), os.stat(lock))  # not one that its owner has just removed
+        except OSError:
+            held = False
+        if not held:
+            raise CheckpointError(f"{self.path}: another process is training into this folder; wait or stop it.")
+
     def append(self, path: Path, entry: Mapping[str, Any]) -> None:
-        """Add one line to a .jsonl file of this folder."""
-        with open(path, "a", encoding="utf-8") as file:
+        """Add one line to a .jsonl file of this folder; DataError where there is no room for it."""
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def log_size(self) -> int:
         """Bytes of the log, safe on the disk when this returns; a checkpoint remembers them."""
         if not self.log.exists():
             return 0
-        with open(self.log, "rb") as file:
-            os.fsync(file.fileno())
-        return self.log.stat().st_size
+        with writing(self.log):
+            with open(self.log, "rb") as file:
+                os.fsync(file.fileno())
+            return self.log.stat().st_size
 
     def cut_log(self, size: int) -> None:
         """Forget what was logged after the checkpoint that a run goes on from."""
-        if self.log.exists() and self.log.stat().st_size > size:
-            os.truncate(self.log, size)
+        with writing(self.log):
+            if self.log.exists() and self.log.stat().st_size > size:
+                os.truncate(self.log, size)
 
     def newest(self) -> tuple[dict[str, Any], dict[str, Any], str]:
         """The arrays and header of the newest whole checkpoint, and a note on any that was refused."""
@@ -109,3 +140,8 @@ class RunFolder:
             if not self.best.exists():
                 raise
             return *read_checkpoint(self.best), f"{fault} Going on from {self.best.name}."
+
+
+def _if_possible(remove: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):
+        remove()

@@ -90,8 +90,8 @@ def _check_finite(number: int, loss: float, norm: float, rate: float, batch: Cap
         return
     raise TrainingDiverged(
         f"step {number}: loss is {loss:g}, gradient norm {norm:g}, learning rate {rate:g}; "
-        f"batch ids {', '.join(batch.ids[:8])}. The weights were left as they were; the last checkpoint is good. "
-        "Lower the learning rate or the clipping bound, or look at these pictures' features."
+        f"batch ids {', '.join(batch.ids[:8])}. The weights were left as they were. "
+        "Train anew with a lower learning rate, or look at these pictures' features."
     )
 
 

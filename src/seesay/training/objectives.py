@@ -17,7 +17,6 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, with gradient
     tokens: int  # or whatever else it sums over
-    logs: dict[str, float]
 
 
 Objective = Callable[[nn.Module, CaptionBatch], Loss]
@@ -42,7 +41,7 @@ class CrossEntropy:
         count = len(forced.targets)
         if self.doubly_stochastic and forced.attention is not None:
             total = total + self.doubly_stochastic * count * missed(forced.attention, batch.mask[batch.rows])
-        return Loss(total, count, {})
+        return Loss(total, count)
 
 
 def missed(attention: Tensor, mask: Tensor) -> Tensor:

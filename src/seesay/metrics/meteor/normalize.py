@@ -12,7 +12,9 @@ import re
 _LETTER = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017e\u0400-\u0527\u1d00-\u1d7f\ua640-\ua66e\ua67e-\ua697"
 
 _ENDS = "".join(map(chr, range(33)))
-_TRANSLATION = str.maketrans({"`": "'", "‘": "'", "’": "'", "“": '"', "”": '"', "–": " - ", **dict.fromkeys("\t\n\f\r", " ")})
+_TRANSLATION = str.maketrans(
+    {"`": "'", "‘": "'", "’": "'", "“": '"', "”": '"', "–": " - ", **dict.fromkeys("\t\n\f\r", " ")}
+)
 _PLAIN = re.compile(r"[a-z0-9 ]*")
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
@@ -61,7 +63,8 @@ def normalize(text: str) -> list[str]:
     words = [word for word in text.split(" ") if word]
     kept = [_full_stop(word, after) for word, after in zip(words, [*words[1:], ""], strict=False)]
     kept = [word for word in kept if word not in _WIDE_SPACES]
-    return " ".join(kept).lower().split(" ") if kept else []
+    line = " ".join(kept).strip(_ENDS).lower()
+    return line.split(" ") if line else []
 
 
 def _full_stop(word: str, after: str) -> str:
@@ -71,5 +74,5 @@ def _full_stop(word: str, after: str) -> str:
     stem = word[:-1]
     if "." in stem and _HAS_LETTER.search(stem):
         return word.replace(".", "")
-    keeps = "a" <= after[:1] <= "z" or stem in _ABBREVIATIONS or (stem in _BEFORE_NUMBERS and after[:1].isdigit())
+    keeps = "a" <= after[:1] <= "z" or stem in _ABBREVIATIONS or (stem in _BEFORE_NUMBERS and "0" <= after[:1] <= "9")
     return word if keeps else f"{stem} ."

@@ -1,0 +1,110 @@
+"""The page of `seesay score --html`: the scores with their intervals, the comparison, and captions good and bad."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from seesay.files import replace_file
+from seesay.metrics.study import Study
+from seesay.report import curves
+
+_EACH = 15  # captions of the best and of the worst
+_TITLE = "seesay · scores"
+
+
+def write_scores(
+    path: Path,
+    study: Study,
+    captions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    names: tuple[str, str] = ("", ""),
+) -> None:
+    """Write one self-contained HTML page about a study; `names` are those of the system and of the other one.
+
+    Raises DataError where it cannot be written.
+    """
+    style = resources.files("seesay.report").joinpath("page.css").read_text(encoding="utf-8")
+    allowed = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_TITLE}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head><body><main>'
+        f"{''.join(_sections(study, captions, references, names))}</main></body></html>"
+    )
+    replace_file(path, page.encode("utf-8", "xmlcharrefreplace"))
+
+
+def _sections(
+    study: Study, captions: Mapping[str, str], references: Mapping[str, Sequence[str]], names: tuple[str, str]
+) -> Iterator[str]:
+    of = f" of {escape(names[0])}" if names[0] else ""
+    yield f'<header><p class="brand">{_TITLE}</p><h1>Scores{of}</h1>'
+    yield f'<p class="lead">{len(captions):,} pictures, each with a caption and its human references.</p>'
+    yield "".join(f'<aside class="notice"><p>{escape(note)}</p></aside>' for note in study.evaluation.notes)
+    yield f"</header><section><h2>Metrics</h2>{_metrics(study)}"
+    yield f'<p class="signature">signature <code>{escape(study.evaluation.signature)}</code></p>'
+    if study.comparison is not None:
+        yield f"<h2>Against {escape(names[1])}</h2>{_comparison(study)}"
+    yield f"<h2>How varied</h2>{_rows(study.diversity)}</section>"
+    main = next((name for name in ("CIDEr-D", "Bleu_4") if name in study.evaluation.corpus), None)
+    if main:
+        yield from _pictures(study, captions, references, main)
+
+
+def _metrics(study: Study) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{value:.4f}</td>'
+        f"<td>{study.intervals[name].low:.4f} to {study.intervals[name].high:.4f}</td></tr>"
+        for name, value in study.evaluation.corpus.items()
+    )
+    return _table(("metric", "score", "95% interval"), rows)
+
+
+def _comparison(study: Study) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{found.first:.4f}</td><td>{found.second:.4f}</td>'
+        f"<td>{found.difference:+.4f}</td><td>{found.low:+.4f} to {found.high:+.4f}</td><td>{found.p:.3f}</td></tr>"
+        for name, found in (study.comparison or {}).items()
+    )
+    note = "<p>p: how often swapping captions between the two systems at random gives so large a difference.</p>"
+    return _table(("metric", "this", "other", "difference", "95% of differences", "p"), rows) + note
+
+
+def _rows(values: Mapping[str, float]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{value:.4f}</td></tr>' for name, value in values.items()
+    )
+    return _table(("property", "value"), rows)
+
+
+def _table(head: Sequence[str], rows: str) -> str:
+    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _pictures(
+    study: Study, captions: Mapping[str, str], references: Mapping[str, Sequence[str]], main: str
+) -> Iterator[str]:
+    scores = {picture: row[main] for picture, row in study.evaluation.per_id.items()}
+    drawing = curves.histogram(list(scores.values()), f"{main} of a picture")
+    yield "<section><h2>Picture by picture</h2>"
+    yield f'<figure class="panel"><figcaption><b>How many captions got which score</b></figcaption>{drawing}</figure>'
+    ranked = sorted(scores, key=lambda picture: (-scores[picture], picture))
+    groups = [("All, best first", ranked)]
+    if len(ranked) > 2 * _EACH:
+        groups = [("The best", ranked[:_EACH]), ("The worst", ranked[-_EACH:])]
+    for heading, pictures in groups:
+        rows = "".join(
+            f'<tr><th scope="row">{escape(picture)}</th><td>{scores[picture]:.3f}</td><td>{escape(captions[picture])}'
+            f"</td><td>{'<br>'.join(map(escape, references[picture]))}</td></tr>"
+            for picture in pictures
+        )
+        yield f'<h3 class="group">{heading}</h3>' + _table(("picture", main, "caption", "references"), rows)
+    yield "</section>"
