@@ -23,7 +23,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
-PAGES = [REPOSITORY / "docs" / name for name in ("start.md", "seesay.md", "add-a-model.md")]
+PAGES = [REPOSITORY / "docs" / name for name in ("start.md", "seesay.md", "scores.md", "add-a-model.md")]
 NAMES = {"kitchen.jpg": "000000030213.jpg", "bears.jpg": "000000020247.jpg", "cat.jpg": "000000358083.jpg"}
 # What a page says of hours is tried in seconds: two epochs of a small network.
 SHORTER = ("stages.0.epochs=2", "model.hidden_size=32", "model.embedding_size=32", "training.log_every=1")

@@ -75,6 +75,11 @@ def test_overrides(recipe: Path, override: str, value: object) -> None:
     assert callable(value) and value(read_recipe(recipe, [override]))
 
 
+@pytest.mark.parametrize("name", ["x", "my run", "flickr8k-attend_2.1", "éa", "9"])
+def test_names_that_a_folder_can_bear(recipe: Path, name: str) -> None:
+    assert read_recipe(recipe, [f"name='{name}'", f"seed={2**63 - 1}"]).name == name
+
+
 def test_later_overrides_win(recipe: Path) -> None:
     assert read_recipe(recipe, ["seed=2", "seed=3"]).seed == 3
 
@@ -95,22 +100,38 @@ def test_later_overrides_win(recipe: Path) -> None:
         ("name.x=3", "--set name.x=3: 'name' is a value, not a section."),
         ("seed", "--set seed: expected key=value"),
         ("=3", "--set =3: expected key=value"),
-        ("seed=2.5", "seed: received 2.5;"),
-        ("seed='3'", "seed: received '3';"),
-        ("seed=many", "seed: received 'many';"),
-        ("data.minimum_count=0", "data.minimum_count: received 0; Input should be greater than or equal to 1"),
-        ("stages.0.epochs=0", "stages.0.epochs: received 0"),
-        ("stages.1.learning_rate=0", "stages.1.learning_rate: received 0"),
-        ("stages.0.learning_rate=nan", "stages.0.learning_rate: received nan"),
+        ("seed=2.5", "x.toml: seed: received 2.5; expected a whole number."),
+        ("seed='3'", "seed: received '3'; expected a whole number."),
+        ("seed=many", "seed: received 'many'; expected a whole number."),
+        ("seed=-1", "seed: received -1; expected 0 or more."),
+        (f"seed={2**63}", f"seed: received {2**63}; expected less than {2**63}."),
+        ("data.minimum_count=0", "data.minimum_count: received 0; expected 1 or more."),
+        ("data.captions=3", "data.captions: received 3; expected text in quotes."),
+        ("stages.0.epochs=0", "stages.0.epochs: received 0; expected 1 or more."),
+        ("stages.0.epochs=x", "stages.0.epochs: received 'x'; expected a whole number."),
+        ("stages.0.learning_rate=fast", "stages.0.learning_rate: received 'fast'; expected a number."),
+        ("stages.1.learning_rate=0", "stages.1.learning_rate: received 0; expected more than 0"),
+        ("stages.0.learning_rate=nan", "stages.0.learning_rate: received nan; expected a finite number."),
+        ("decoding.beam=3000000", "decoding.beam: received 3000000; expected 1000 or less."),
+        ("decoding.max_length=3000000", "decoding.max_length: received 3000000; expected 1000 or less."),
+        ("decoding.length_penalty=nan", "decoding.length_penalty: received nan; expected a finite number."),
         ("stages.0.learning_rate=inf", "stages.0.learning_rate: received inf"),
-        ("stages.0.average=1.0", "stages.0.average: received 1.0"),
+        ("stages.0.average=1.0", "stages.0.average: received 1.0; expected less than 1"),
+        ("name=", "name: received ''; expected letters, digits"),
+        ("name=a/../../b", "name: received 'a/../../b'; expected letters, digits, spaces, '.', '_' and '-', beginning"),
+        ("name=..", "name: received '..'; expected letters"),
+        ("name=' a'", "name: received ' a'; expected letters"),
+        ('name="a\\nb"', r"name: received 'a\nb'; expected letters"),
+        (f"name={'n' * 101}", "expected at most 100 letters."),
         ("stages.0.label_smoothing=-0.1", "stages.0.label_smoothing"),
         ("stages.0.objective='scts'", "stages.0.objective: received 'scts'"),
         ("stages.0.select_by='CIDER'", "stages.0.select_by: received 'CIDER'"),
-        ("training.precision='half'", "training.precision: received 'half'"),
-        ("data=3", "data: received 3"),
-        ("stages=[]", "stages: received"),
-        ("model='attend_tell'", "model: received 'attend_tell'"),
+        ("training.precision='half'", "training.precision: received 'half'; expected 'float32' or 'bf16'."),
+        ("data=3", "data: received 3; expected a section [data] with captions and features."),
+        ("training=3", "training: received 3; expected a section [training]."),
+        ("stages=[]", "stages: received []; expected at least one section [[stages]]."),
+        ("stages=3", "stages: received 3; expected at least one section [[stages]]."),
+        ("model='attend_tell'", "model: received 'attend_tell'; expected a section [model] with the model's name."),
     ],
 )
 def test_what_a_recipe_cannot_say_is_one_line_with_the_key(recipe: Path, override: str, message: str) -> None:
@@ -120,8 +141,16 @@ def test_what_a_recipe_cannot_say_is_one_line_with_the_key(recipe: Path, overrid
     assert "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize("key", ["name", "data", "model", "stages"])
-def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("name", 'expected name = "..."'),
+        ("data", r"expected a section \[data\] with captions and features"),
+        ("model", r"expected a section \[model\] with the model's name"),
+        ("stages", r"expected at least one section \[\[stages\]\]"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, key: str, expected: str) -> None:
     path = tmp_path / "x.toml"
     lines = {
         "name": 'name = "x"',
@@ -130,7 +159,7 @@ def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
         "stages": "[[stages]]",
     }
     path.write_text("\n".join(text for name, text in lines.items() if name != key), encoding="utf-8")
-    with pytest.raises(RecipeError, match=f"x.toml: '{key}' is missing"):
+    with pytest.raises(RecipeError, match=f"x.toml: '{key}' is missing; {expected}"):
         read_recipe(path)
 
 

@@ -184,11 +184,66 @@ def test_pictures_leave_when_their_beams_have_ended() -> None:
     long[:, EOS] = -40
     model = Markov()
     found = beam(model, start(short, long, short), width=2, max_length=6)
-    assert model.calls == [6, 6, 2, 2, 2, 2]
+    assert model.calls == [3, 6, 2, 2, 2, 2]
     assert [[len(h.tokens) for h in some] for some in found] == [[1, 1], [6, 6], [1, 1]]
     model = Markov()
     beam(model, start(short), width=2, max_length=6)
     assert len(model.calls) == 2
+
+
+def plain_beam(table: Tensor, width: int, length: int, penalty: float) -> list[tuple[float, list[int]]]:
+    """Beam search over one picture, word by word, that asks about every beam at every step."""
+    logs = table.double().log_softmax(-1)
+    beams: list[tuple[float, list[int]]] = [(0.0, [BOS])]
+    for _ in range(length):
+        grown = [each for each in beams if each[1][-1] == EOS]
+        for total, words in beams:
+            if words[-1] != EOS:
+                allowed = [*WORDS, *([EOS] if len(words) > 1 else [])]
+                grown += [(total + float(logs[words[-1], word]), [*words, word]) for word in allowed]
+        beams = sorted(grown, key=lambda each: -each[0] / (len(each[1]) - 1) ** penalty)[:width]
+    return [(total / (len(w) - 1) ** penalty, [word for word in w if word not in (BOS, EOS)]) for total, w in beams]
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_leaving_out_ended_beams_changes_no_answer(width: int, penalty: float) -> None:
+    tables = [some_table(seed, 2.5) for seed in range(40)]
+    model = Markov()
+    found = beam(model, start(*tables), width=width, max_length=7, length_penalty=penalty)
+    for table, some in zip(tables, found, strict=True):
+        assert_same(some, plain_beam(table, width, 7, penalty))
+    assert model.calls[0] == 40 and sum(model.calls) < 0.8 * 40 * width * len(model.calls)
+
+
+def test_only_growing_beams_are_asked_about() -> None:
+    # After the first word, 4 ends at once and 5 never does: of two beams one row is left.
+    table = table_of({BOS: {4: 0.6, 5: 0.4}, 4: {EOS: 1.0}, 5: {5: 1.0}})
+    model = Markov()
+    found = beam(model, start(table), width=2, max_length=5)[0]
+    assert model.calls == [1, 2, 1, 1, 1]
+    assert [(h.tokens, h.ended) for h in found] == [([4], True), ([5] * 5, False)]
+
+
+def test_a_search_for_the_best_ends_once_nothing_can_overtake_it() -> None:
+    table = table_of({BOS: {4: 0.6, 5: 0.4}, 4: {EOS: 1.0}, 5: {5: 1.0}})
+    model = Markov()
+    assert [h.tokens for h in beam(model, start(table), width=2, max_length=5, wanted=1)[0]] == [[4]]
+    assert model.calls == [1, 2]
+    model = Markov()
+    decode(model, start(table), Decoding("beam", beam=2, max_length=5, wanted=1, length_penalty=1.0))
+    assert len(model.calls) == 5, "with a penalty a longer sentence may still win"
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 4, 9])
+def test_the_wanted_ones_are_the_first_of_all(wanted: int) -> None:
+    tables = [some_table(seed, 2.0) for seed in range(30)]
+    for penalty in (0.0, 1.0):
+        every = beam(Markov(), start(*tables), width=5, max_length=7, length_penalty=penalty)
+        first = beam(Markov(), start(*tables), width=5, max_length=7, length_penalty=penalty, wanted=wanted)
+        for some, few in zip(every, first, strict=True):
+            assert [h.tokens for h in few] == [h.tokens for h in some[:wanted]]
+            assert [h.score for h in few] == pytest.approx([h.score for h in some[:wanted]], abs=1e-5)
 
 
 def test_no_picture_gives_no_caption() -> None:
@@ -287,6 +342,22 @@ def test_the_generator_decides_the_sample() -> None:
     assert draw(1) != draw(2)
 
 
+def test_a_picture_s_draw_is_its_own_whatever_is_in_the_batch() -> None:
+    tables = [some_table(seed) for seed in range(5)]
+    decoding = Decoding("sample", candidates=6, max_length=5)
+
+    def own(number: int) -> torch.Generator:
+        return torch.Generator().manual_seed(number)
+
+    together = sample(Markov(), start(*tables), decoding, [own(i) for i in range(5)])
+    for i, table in enumerate(tables):
+        alone = sample(Markov(), start(table), decoding, [own(i)])[0]
+        assert [h.tokens for h in alone] == [h.tokens for h in together[i]]
+    other = sample(Markov(), start(*tables[:2]), decoding, [own(0), own(7)])
+    assert [h.tokens for h in other[0]] == [h.tokens for h in together[0]]
+    assert [h.tokens for h in other[1]] != [h.tokens for h in together[1]]
+
+
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
@@ -317,13 +388,24 @@ def test_what_is_kept_is_exactly_this_set(options: dict[str, Any], kept: set[int
     "options",
     [
         {"beam": 0},
+        {"beam": 1001},
         {"max_length": 0},
+        {"max_length": 10**9},
+        {"length_penalty": math.nan},
+        {"length_penalty": math.inf},
+        {"length_penalty": -11.0},
         {"temperature": 0.0},
+        {"temperature": 1e-42},
+        {"temperature": math.inf},
+        {"temperature": math.nan},
         {"temperature": -1.0},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},
+        {"top_p": math.nan},
         {"candidates": 0},
+        {"candidates": 10**6},
+        {"wanted": -1},
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, Any]) -> None:

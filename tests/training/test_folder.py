@@ -44,6 +44,7 @@ def test_a_second_writer_gets_one_line_in_this_process_and_another(tmp_path: Pat
         RunFolder(folder.path).locked(),
     ):
         pass
+    folder.path.mkdir()
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder.path / ".lock")],
         stdin=subprocess.PIPE,

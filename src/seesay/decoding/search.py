@@ -7,6 +7,7 @@ B pictures, K beams or samples, R regions, V vocabulary size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
 NEVER = float("-inf")
 METHODS = ("greedy", "beam", "sample")
+LARGEST = 1000  # of beams, candidates and words: beyond it is a slip of the keyboard, and the memory is gone
+Generators = torch.Generator | Sequence[torch.Generator] | None  # for all pictures together, or one for each
 
 
 class Steps(Protocol):
@@ -42,6 +45,7 @@ class Decoding:
     """How sentences are searched for. `length_penalty` 0 ranks by probability, 1 by the mean over words.
 
     `top_k` 0 and `top_p` 1 leave sampling unrestricted. `candidates` is how many sentences sampling draws a picture.
+    `wanted` is how many of a beam's best are needed, 0 for all: with fewer, a search may end sooner.
     """
 
     method: str = "beam"
@@ -52,38 +56,44 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     candidates: int = 1
+    wanted: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UnknownName("decoding method", self.method, METHODS)
+        # NaN fails every comparison, so each of these says what is fine.
         limits = [
-            ("beam", self.beam >= 1, "at least 1"),
-            ("max_length", self.max_length >= 1, "at least 1"),
-            ("temperature", self.temperature > 0, "above 0"),
+            ("beam", 1 <= self.beam <= LARGEST, f"from 1 to {LARGEST:,}"),
+            ("max_length", 1 <= self.max_length <= LARGEST, f"from 1 to {LARGEST:,}"),
+            ("length_penalty", -10 <= self.length_penalty <= 10, "from -10 to 10"),
+            ("temperature", 0.01 <= self.temperature <= 100, "from 0.01 to 100"),
             ("top_k", self.top_k >= 0, "0 (off) or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("candidates", self.candidates >= 1, "at least 1"),
+            ("candidates", 1 <= self.candidates <= 10 * LARGEST, f"from 1 to {10 * LARGEST:,}"),
+            ("wanted", self.wanted >= 0, "0 (all) or more"),
         ]
         for name, fine, expected in limits:
             if not fine:
-                raise RecipeError(f"decoding.{name}: received {getattr(self, name)}; expected {expected}.")
+                raise RecipeError(f"decoding.{name}: received {getattr(self, name)}; expected a number {expected}.")
+
+    @property
+    def rows(self) -> int:
+        """How many sentences are under way for each picture."""
+        return {"greedy": 1, "beam": self.beam, "sample": self.candidates}[self.method]
 
 
-def decode(
-    model: Steps, state: Any, decoding: Decoding, generator: torch.Generator | None = None
-) -> list[list[Hypothesis]]:
-    """Search by `decoding.method`; only sampling needs `generator`."""
-    if decoding.method == "greedy":
-        return greedy(model, state, max_length=decoding.max_length, length_penalty=decoding.length_penalty)
-    if decoding.method == "beam":
-        return beam(
-            model,
-            state,
-            width=decoding.beam,
-            max_length=decoding.max_length,
-            length_penalty=decoding.length_penalty,
-        )
-    return sample(model, state, decoding, generator)
+def decode(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
+    """Search by `decoding.method`; only sampling needs `generators`."""
+    if decoding.method == "sample":
+        return sample(model, state, decoding, generators)
+    return beam(
+        model,
+        state,
+        width=decoding.rows,
+        max_length=decoding.max_length,
+        length_penalty=decoding.length_penalty,
+        wanted=decoding.wanted,
+    )
 
 
 def greedy(model: Steps, state: Any, *, max_length: int = 20, length_penalty: float = 0.0) -> list[list[Hypothesis]]:
@@ -123,35 +133,39 @@ class _Beams(NamedTuple):
         """Words said so far (B, K), <eos> among them."""
         return (self.tokens != PAD).sum(-1)
 
+    def growing(self) -> Tensor:
+        """Which beams (B, K) can still be continued; the model is asked about these alone."""
+        return ~self.ended & (self.sums > NEVER)
+
 
 @torch.no_grad()
 def beam(
-    model: Steps, state: Any, *, width: int = 5, max_length: int = 20, length_penalty: float = 0.0
+    model: Steps, state: Any, *, width: int = 5, max_length: int = 20, length_penalty: float = 0.0, wanted: int = 0
 ) -> list[list[Hypothesis]]:
-    """Beam search; `width` hypotheses a picture, distinct, the best first.
+    """Beam search; `width` hypotheses a picture, or the best `wanted` of these; distinct, the best first.
 
-    Ended and growing beams compete for the same `width` places, each with its score so far. A picture leaves the batch
-    once all its beams have ended; no picture depends on its neighbours.
+    Ended and growing beams compete for the same `width` places, each with its score so far. The rows of a beam leave
+    the batch once it has ended, and a picture leaves once nothing that grows can come among its wanted ones; no picture
+    depends on its neighbours.
     """
     count = len(state[0])
     found: list[list[Hypothesis]] = [[] for _ in range(count)]
     waiting = torch.arange(count, device=state[0].device)
     beams = _first_beams(state, width)
-    state = select(state, waiting.repeat_interleave(width))
-    words = torch.full((count * width,), BOS, device=waiting.device)
+    words = torch.full((count,), BOS, device=waiting.device)
     for position in range(max_length):
         if len(waiting) == 0:
             break
         logits, state = model.step(words, state)
-        beams, parents = _extend(beams, logits, getattr(state, "attention", None), length_penalty)
+        beams, rows = _extend(beams, logits, getattr(state, "attention", None), length_penalty)
         last = position == max_length - 1
-        leaving = _settled(beams) | last
+        leaving = _settled(beams, 0 if length_penalty else wanted) | last
         for place in leaving.nonzero().flatten().tolist():
-            found[int(waiting[place])] = _hypotheses(beams, place, length_penalty)
+            found[int(waiting[place])] = _hypotheses(beams, place, length_penalty)[: wanted or None]
         stay = (~leaving).nonzero().flatten()
-        beams = beams.of(stay)
-        waiting, rows = waiting[stay], parents[stay].flatten()
-        state, words = select(state, rows), beams.tokens[..., -1].flatten()
+        beams, waiting = beams.of(stay), waiting[stay]
+        growing = beams.growing()
+        state, words = select(state, rows[stay][growing]), beams.tokens[..., -1][growing]
     return found
 
 
@@ -166,11 +180,15 @@ def _first_beams(state: Any, width: int) -> _Beams:
 
 
 def _extend(beams: _Beams, logits: Tensor, where: Tensor | None, penalty: float) -> tuple[_Beams, Tensor]:
-    """The best K continuations of each picture, and the rows (B, K) of the state that they grew from."""
+    """The best K continuations of each picture, and the rows (B, K) of the state that the growing ones grew from.
+
+    `logits` and `where` have a row for each growing beam, in their order.
+    """
     count, width = beams.sums.shape
-    scores = log_probabilities(logits, first=beams.tokens.shape[-1] == 0).view(count, width, -1)
+    growing = beams.growing()
+    scores = torch.full((count, width, logits.shape[-1]), NEVER, device=logits.device)
+    scores[growing] = log_probabilities(logits, first=beams.tokens.shape[-1] == 0)
     size = scores.shape[-1]
-    scores = scores.masked_fill(beams.ended.unsqueeze(-1), NEVER)
     scores[..., PAD].masked_fill_(beams.ended, 0.0)  # an ended beam goes on unchanged
     sums = beams.sums.unsqueeze(-1) + scores
     lengths = beams.lengths() + (~beams.ended)
@@ -180,20 +198,26 @@ def _extend(beams: _Beams, logits: Tensor, where: Tensor | None, penalty: float)
     pick = torch.arange(count, device=best.device).unsqueeze(1)
     attention = None
     if where is not None and beams.attention is not None:
-        seen = torch.cat([beams.attention, where.view(count, width, 1, -1)], dim=2)
-        attention = seen[pick, parent]
+        now = where.new_zeros(count, width, where.shape[-1])
+        now[growing] = where
+        attention = torch.cat([beams.attention, now.unsqueeze(2)], dim=2)[pick, parent]
     grown = _Beams(
         sums.flatten(1).gather(1, best),
         beams.ended[pick, parent] | (word == EOS),
         torch.cat([beams.tokens[pick, parent], word.unsqueeze(-1)], dim=-1),
         attention,
     )
-    return grown, pick * width + parent
+    return grown, (growing.flatten().cumsum(0) - 1).view(count, width)[pick, parent]
 
 
-def _settled(beams: _Beams) -> Tensor:
-    """Pictures (B,) whose every beam has ended. (A beam that cannot grow, sum -inf, counts as ended.)"""
-    return (beams.ended | (beams.sums == NEVER)).all(1)
+def _settled(beams: _Beams, wanted: int) -> Tensor:
+    """Pictures (B,) of which no beam grows, or none that could come among the best `wanted`: sums can only fall."""
+    growing = beams.sums.masked_fill(beams.ended, NEVER).amax(1)
+    settled = growing == NEVER
+    if wanted:
+        kept = beams.sums.masked_fill(~beams.ended, NEVER).topk(min(wanted, beams.sums.shape[1])).values[:, -1]
+        settled = settled | (growing < kept)
+    return settled
 
 
 def _hypotheses(beams: _Beams, place: int, penalty: float) -> list[Hypothesis]:
@@ -226,10 +250,11 @@ def restrict(scores: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
 
 
 @torch.no_grad()
-def sample(
-    model: Steps, state: Any, decoding: Decoding, generator: torch.Generator | None = None
-) -> list[list[Hypothesis]]:
-    """Draws `decoding.candidates` sentences a picture; scores are the model's own, unrestricted."""
+def sample(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
+    """Draws `decoding.candidates` sentences a picture; scores are the model's own, unrestricted.
+
+    With a generator for each picture, its sentences do not depend on what else is in the batch.
+    """
     count, each = len(state[0]), decoding.candidates
     rows = torch.arange(count, device=state[0].device).repeat_interleave(each)
     state = select(state, rows)
@@ -241,7 +266,7 @@ def sample(
         logits, state = model.step(words, state)
         scores = log_probabilities(logits, first=position == 0)
         narrowed = restrict(scores / decoding.temperature, top_k=decoding.top_k, top_p=decoding.top_p)
-        drawn = torch.multinomial(narrowed.softmax(-1), 1, generator=generator).squeeze(1)
+        drawn = _draw(narrowed.softmax(-1), each, generators)
         words = torch.where(ended, PAD, drawn)
         sums = sums + torch.where(ended, 0.0, scores.gather(1, drawn.unsqueeze(1)).squeeze(1))
         ended = ended | (words == EOS)
@@ -254,3 +279,11 @@ def sample(
     tokens = torch.stack(said, 1).view(count, each, -1)
     drawn_all = _Beams(sums.view(count, each), ended.view(count, each), tokens, attention)
     return [_hypotheses(drawn_all, place, decoding.length_penalty) for place in range(count)]
+
+
+def _draw(chances: Tensor, each: int, generators: Generators) -> Tensor:
+    """A word for each row of `chances` (B * each, V), the rows of a picture by its own generator."""
+    if generators is None or isinstance(generators, torch.Generator):
+        return torch.multinomial(chances, 1, generator=generators).squeeze(1)
+    parts = zip(chances.split(each), generators, strict=True)
+    return torch.cat([torch.multinomial(part, 1, generator=own) for part, own in parts]).squeeze(1)

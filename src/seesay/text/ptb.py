@@ -7,113 +7,61 @@ dropped): at each place every rule is tried and the longest match wins, a rule's
 from __future__ import annotations
 
 import re
-import sys
-from functools import lru_cache
 
 from seesay.errors import DataError
+from seesay.text.ptb_rules import SHAPES, WRITTEN, rules_for
 
-VERSION = "seesay-ptb-1"
+VERSION = "seesay-ptb-2"
 
 # Brackets are written -LRB- and so on, lower-cased before the list is applied: they stay, as in every COCO score.
 _DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
+_LONE = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[,.!?;:]?|[.,;:!?&-]|")
+_SPACE = re.compile(r"[\x01-\x20]+")
+_PLAIN = re.compile(r"([A-Za-z]+)(?=[ ,]|\n$)")
+_ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&nbsp;": "", "&quot;": "''", "&apos;": "'"}
+_AFTER = ("", " zzz", " Zzz", " The zzz", " 5 zzz", " . . .", " ' zzz")
+_VANISHING = frozenset("\0\xa0٫‐")
+_MOST_REMEMBERED = 65536  # pieces; each shorter than 64 characters: a hostile text must not stay in memory
 
-_WRITTEN = {
-    "(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-",
-    "“": "``", "”": "''", "«": "``", "»": "''", "‘": "`", "’": "'", "‛": "`", "‹": "`", "›": "'",
-    "\x91": "`", "\x92": "'", "\x93": "``", "\x94": "''", "\x96": "--", "\x97": "--", "\x85": "...",
-    "–": "--", "—": "--", "―": "--", "…": "...",
-    "€": "$", "\x80": "$", "£": "#", "¢": "cents", "¼": "1/4", "½": "1/2", "¾": "3/4",
-    "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": "",
-}  # fmt: skip
 
-_APOSTROPHE = r"(?:['’\x92]|&apos;)"
-_LETTER = r"[^\W\d_²³¹¼½¾\u2150-\u218f]"
-_MARKED = rf"(?:{_LETTER}|[\u0300-\u036f\u0591-\u0670\u0900-\u0e4e\xad])"  # letters of any script and their marks
-_ALNUM = rf"(?:{_MARKED}|\d)"
-_THING = rf"{_ALNUM}+(?:_+{_ALNUM}+)*"
-_END = rf"(?!{_ALNUM})"
-_ABBREVIATIONS = (
-    "jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec|mr|mrs|ms|dr|prof|gen|rep|sen|gov|lt|col|capt|sgt|maj|rev|st|ste|mt|"
-    "ave|blvd|rd|etc|inc|co|corp|ltd|bros|jr|sr|vs|ft|sq|dept|univ|ph\\.d|"
-    "(?-i:Pa|Calif|Fla|Ind|Mass|Mich|Minn|Tex|Wash|Mar|Mon|Tues?|Wed|Thurs?|Fri)"  # lower case, these are plain words
-)
-# A rule: a token's pattern, the context that must follow it, and how the token is written when not as it stands.
-# The longest match wins; the order decides between equals.
-_RULES = (
-    (r"(?:can(?=not)|gon(?=na)|wan(?=na)|got(?=ta)|lem(?=me)|gim(?=me))", rf"(?:not|na|ta|me){_END}", ""),
-    (rf"{_MARKED}+", "", ""),
-    (_THING, "", ""),
-    (rf"{_THING}(?:[-‐‑]{_THING})+", "", ""),
-    (rf"{_THING}(?:\\?/{_THING})+(?:-{_THING})*", "", ""),
-    (rf"(?:{_MARKED}+-)?{_MARKED}*(?!n){_MARKED}", rf"n{_APOSTROPHE}t", ""),
-    (rf"n{_APOSTROPHE}t", _END, "n't"),
-    (rf"{_APOSTROPHE}(?:[smd]|re|ve|ll)", _END, "apostrophe"),
-    (rf"{_APOSTROPHE}t", rf"(?:is|was){_END}", ""),
-    (rf"[dlno]{_APOSTROPHE}{_MARKED}+", "", ""),
-    (rf"c{_APOSTROPHE}mon|hawai{_APOSTROPHE}i|xi{_APOSTROPHE}an|ma{_APOSTROPHE}am", _END, ""),
-    (rf"(?:ol|dunkin){_APOSTROPHE}", _END, ""),
-    (rf"{_APOSTROPHE}(?:n{_APOSTROPHE}|n|em|til|cause)", _END, ""),
-    (rf"{_APOSTROPHE}n{_APOSTROPHE}", "", ""),
-    (rf"(?<!\d){_APOSTROPHE}\d\ds?", _END, ""),
-    (r"[-+]?\d*(?:[.,:]\d+)+", "", ""),
-    (r"[-+]\d+", "", ""),
-    (r"\d+-\d+/\d+", "", ""),
-    (r"\d+[ \xa0]\d+/\d+", "", "fraction"),
-    (rf"\d*(?:[.,]\d+)+(?:-{_THING})+", "", ""),
-    (r"(?-i:[A-Z]+(?:&amp;|&)[A-Z]+)", "", ""),
-    (r"[a-z](?:\.[a-z])*\.", "", ""),
-    (r"[a-z](?:\.[a-z])+\.?(?:-[a-z]+)+", "", ""),
-    (r"(?-i:[A-Za-z](?:\.[A-Za-z])+)", "", ""),
-    (rf"(?:{_ABBREVIATIONS})\.(?:-[a-z]+)*", "", ""),
-    (r"(?:nos?|figs?|pp|art)\.", r"[ \xa0]?\d", ""),
-    (r"[a-z]+(?:\.[a-z]+)+(?:/[^\s\"<>|(){}]*[^\s\"<>|.!?(){},-])?", "", ""),
-    (r"https?://[^\s\"<>|(){}]+[^\s\"<>|.!?(){},-]", "", ""),
-    (r"[a-z0-9][^\s\"<>|()@]{0,99}@(?:[^\s\"<>|().@]+\.)*[^\s\"<>|().@]+", "", ""),
-    (r"@[a-z_]\w*|#[a-z]\w*|c#|@{2,}|#{2,}", "", ""),
-    (r"</?[a-z][\w:.-]*(?:\s+[\w:.-]+(?:=(?:\"[^\"<>]*\"|'[^'<>]*'|[\w:.-]+))?)*\s*/?>|<!--[^<>]*-->", "", "tag"),
-    (r"&(?:amp|lt|gt|nbsp);|&#\d+;", "", ""),
-    (r"(?-i:[<>]?[:;=][-o*']?[()DPpO3|\\]|[xX]D)", _END, "smiley"),
-    (r">_<|\^_\^", "", ""),
-    (r"\.{3,}|\.(?: \.){2,}", "", "..."),
-    (r"-{2,}", "", "--"),
-    (r"[!?]+", "", ""),
-    (r"_+", "", ""),
-    (r"(?-i:US|A|C|T)\$", "", ""),
-    (r"''|``", "", ""),
-    (r"[²³¹]+|<<|>>|-(?:lrb|rrb|lsb|rsb|lcb|rcb)-", "", ""),
-    (rf"{_MARKED}+[!?]{_MARKED}+", "", ""),
-    (r"\"|&quot;", _ALNUM, "``"),
-    (r"&quot;", "", "''"),
-    (rf"’[smd](?={_MARKED})", "", "apostrophe"),
-    (r"'", rf"{_ALNUM}{_ALNUM}", "`"),
-)
-_COMPILED = tuple((re.compile(f"({token}){context}", re.IGNORECASE), written) for token, context, written in _RULES)
-_SPACE = re.compile(r"[\s\x00-\x20\u200b-\u200f\ufeff]+")
-_PLAIN = re.compile(r"([A-Za-z]+)(?:[ ,]+|$)")
-_SPLIT = frozenset(["cannot", "gonna", "gotta", "wanna", "lemme", "gimme"])
-_LONGEST_REMEMBERED = 1000  # characters: a hostile text must not stay in memory
-_KEPT = frozenset("†‡•‚„‟′″‰")
+class _Remembered(dict[str, tuple[str, ...]]):
+    """The kept tokens of a piece between two spaces, for pieces that no neighbour can change; others raise KeyError."""
+
+    def __missing__(self, piece: str) -> tuple[str, ...]:
+        if len(piece) >= 64 or not _LONE.fullmatch(piece):
+            raise KeyError(piece)
+        readings = [_kept(lex(piece + after)) for after in _AFTER]
+        tokens = readings[0]
+        if any(reading[: len(tokens)] != tokens for reading in readings) or len(readings[1]) != len(tokens) + 1:
+            raise KeyError(piece)
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        self[piece] = tokens
+        return tokens
 
 
 def tokenize(caption: str) -> list[str]:
     """The caption's words as COCO's tokeniser gives them: lower-cased, punctuation dropped.
 
-    Each caption stands alone (the reference lets the next line change a token). Captions seen before come from a
-    bounded memo. Raises DataError when the caption is not a string.
+    Each caption stands alone (the reference lets the next line change a token). Raises DataError when the caption is
+    not a string.
 
     >>> tokenize("A dog's frisbee isn't (yet) caught!")
     ['a', 'dog', "'s", 'frisbee', 'is', "n't", '-lrb-', 'yet', '-rrb-', 'caught']
     """
     if not isinstance(caption, str):
         raise DataError(f"caption: got {caption!r:.60}; expected a string; give the caption's text.")
-    return list(_words(caption) if len(caption) > _LONGEST_REMEMBERED else _remembered(caption))
+    try:
+        return [token for piece in caption.split(" ") for token in _remembered[piece]]
+    except KeyError:
+        return list(_kept(lex(caption)))
 
 
-def _words(caption: str) -> tuple[str, ...]:
-    return tuple(sys.intern(token) for token in lex(caption) if token not in _DROPPED)
+def _kept(tokens: list[str]) -> tuple[str, ...]:
+    return tuple([token for token in tokens if token not in _DROPPED])
 
 
-_remembered = lru_cache(maxsize=65536)(_words)
+_remembered = _Remembered()
 
 
 def lex(caption: str) -> list[str]:
@@ -122,53 +70,54 @@ def lex(caption: str) -> list[str]:
     >>> lex('two dogs, "Rex" and Ben...')
     ['two', 'dogs', ',', '``', 'rex', "''", 'and', 'ben', '...']
     """
+    shape = caption.translate(SHAPES) + "\n"  # the reference reads lines: what follows a caption is a line's end
     tokens: list[str] = []
     place, end = 0, len(caption)
     while place < end:
-        plain = _PLAIN.match(caption, place)
-        if plain and plain[1].lower() not in _SPLIT:
-            tokens.append(plain[1].lower())
-            place = plain.end(1)
-        elif space := _SPACE.match(caption, place):
+        if space := _SPACE.match(shape, place):
             place = space.end()
         else:
-            place, token = _longest(caption, place)
-            if token:
-                tokens.append(token)
+            place, token = _longest(caption, shape, place)
+            tokens += token.split(" ") if token else ()
     return tokens
 
 
-def _longest(caption: str, place: int) -> tuple[int, str]:
+_dispatch: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+
+
+def _longest(caption: str, shape: str, place: int) -> tuple[int, str]:
     """Where the token at `place` ends and how it is written (the empty string: it vanishes)."""
-    reach, end, written = place, place + 1, ""
-    for pattern, kind in _COMPILED:
-        found = pattern.match(caption, place)
+    first = shape[place]
+    if first not in _dispatch:
+        _dispatch[first] = rules_for(first)
+    reach, end, kind = place, place + 1, "alone"
+    for pattern, written in _dispatch[first]:
+        found = pattern.match(shape, place)
         if found and found.end() > reach:
-            reach, end, written = found.end(), found.end(1), kind
-    return end, _spelling(caption[place:end], written, reach == place)
+            reach, end, kind = found.end(), found.end(1), written
+    if kind == "doubled":
+        return end - 1, caption[place:end].lower()
+    if kind == "alone" and first in _VANISHING:
+        return end, ""
+    return end, _spelling(caption[place:end], kind)
 
 
-def _spelling(token: str, written: str, alone: bool) -> str:
+def _spelling(token: str, kind: str) -> str:
+    if kind == "alone":
+        return WRITTEN.get(token, token.lower())
     lowered = token.lower().replace("\xad", "")
-    if alone:
-        return _WRITTEN.get(token, lowered if _is_kept(token) else "") if token != '"' else "''"
-    if written == "apostrophe":
-        return re.sub(_APOSTROPHE, "'", lowered)
-    if written == "smiley":
+    if kind == "apostrophe":
+        return lowered if token.startswith("&A") else "'" + lowered.removeprefix("&apos;").lstrip("'’\x92")
+    if kind == "quotes":
+        return "".join(WRITTEN.get(character, character) for character in token)
+    if kind == "bracketed":
         return lowered.replace("(", "-lrb-").replace(")", "-rrb-")
-    if written in ("tag", "fraction"):
-        return lowered.replace(" ", "\xa0")
-    return written or _WRITTEN.get(lowered, lowered.replace("&amp;", "&"))
+    if kind == "spaced":
+        return _bracketed_number(lowered.replace(" ", "\xa0"))
+    if kind == "entity":
+        return _ENTITIES.get(lowered, "--")
+    return kind or lowered.replace("&amp;", "&") or "-"  # nothing is left of a lone soft hyphen
 
 
-def _is_kept(character: str) -> bool:
-    """Whether a character that no rule knows stays as a token of its own; emoji and rare signs vanish."""
-    code = ord(character)
-    return (
-        0x20 < code < 0x7F
-        or 0xA0 < code <= 0xFF
-        or 0x2100 <= code < 0x2150
-        or 0x2190 <= code < 0x2C00
-        or 0xFF00 <= code < 0xFFE0
-        or (character in _KEPT)
-    )
+def _bracketed_number(token: str) -> str:
+    return token.replace("(", "-lrb-").replace(")", "-rrb-") if token[0] == "(" else token

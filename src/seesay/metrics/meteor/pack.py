@@ -17,6 +17,9 @@ from seesay.metrics.meteor.store import Arrays
 
 JAR, PARAPHRASES = "meteor-1.5.jar", "data/paraphrase-en.gz"
 
+# Set beside a neighbour that the table has both as source and as target: the aligner then sees the match twice.
+BOTH_WAYS = np.uint32(1 << 31)
+
 _CHUNK = 200_000  # paraphrases at a time: bounds the memory
 _KNOWN_WORDS = 1 << 17  # more than the table's 43,139
 
@@ -93,11 +96,11 @@ def _neighbours(phrases: Hashes, left: Hashes, right: Hashes) -> Arrays:
     first = np.searchsorted(phrases, left).astype(np.uint64)
     second = np.searchsorted(phrases, right).astype(np.uint64)
     shift, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
-    pairs = np.unique(np.concatenate((first << shift | second, second << shift | first)))
+    pairs, times = np.unique(np.concatenate((first << shift | second, second << shift | first)), return_counts=True)
     counts = np.bincount((pairs >> shift).astype(np.int64), minlength=len(phrases))
     return {
         "neighbour_starts": np.concatenate(([0], np.cumsum(counts))).astype(np.uint32),
-        "neighbours": (pairs & mask).astype(np.uint32),
+        "neighbours": (pairs & mask).astype(np.uint32) | np.where(times > 1, BOTH_WAYS, np.uint32(0)),
     }
 
 
