@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from seesay.captioner import Captioner, with_options
+from seesay.captioner import Captioner, at_once, choose_search, with_options
 from seesay.checkpoint import read_checkpoint, write_checkpoint
 from seesay.data.features import FeatureStore
+from seesay.data.images import open_picture
 from seesay.decoding.search import Decoding
-from seesay.errors import CheckpointError, DataError, SeesayError
+from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError
 from seesay.text.vocabulary import Vocabulary
 
 
@@ -58,6 +62,180 @@ def test_no_sentence_comes_twice_and_a_seed_repeats_the_draw(captioner: Captione
     assert other is not found
 
 
+def test_a_sampled_caption_is_the_picture_s_own(captioner: Captioner, features: np.ndarray) -> None:
+    drawn = Decoding("sample", candidates=6, max_length=6)
+    names = [f"{place}.jpg" for place in range(24)]
+    together = captioner.describe(features, drawn, seed=5, names=names)
+    for order in ([3, 0, 11], [11], [0, 1, 2, 3]):
+        some = captioner.describe(features[order], drawn, seed=5, names=[names[place] for place in order])
+        assert [[c.text for c in each] for each in some] == [[c.text for c in together[place]] for place in order]
+    alike = captioner.describe(features[[0, 0]], drawn, seed=5)
+    assert [c.text for c in alike[0]] != [c.text for c in alike[1]], "each place has a draw of its own"
+    for seed in (-1, 10**30):
+        again = [captioner.describe(features[:3], drawn, seed=seed) for _ in range(2)]
+        assert [[c.text for c in some] for some in again[0]] == [[c.text for c in some] for some in again[1]]
+
+
+class Grid:
+    """An encoder that counts; a picture's features are those of its red value's place in the world."""
+
+    side = 8
+
+    def __init__(self, features: np.ndarray) -> None:
+        self.features = features
+        self.batches: list[int] = []
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        assert pixels.shape[1:] == (8, 8, 3)
+        self.batches.append(len(pixels))
+        return np.asarray(self.features[pixels[:, 0, 0, 0]])
+
+
+def seeing(captioner: Captioner, features: np.ndarray) -> Captioner:
+    """A captioner of its own whose encoder is a `Grid`."""
+    own = dataclasses.replace(captioner)
+    own.__dict__["encoder"] = Grid(features)
+    return own
+
+
+def photographs(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{place}.png" for place in range(count)]
+    for place, path in enumerate(paths):
+        Image.new("RGB", (10, 6), (place, 0, 0)).save(path)
+    return paths
+
+
+def test_photographs_are_opened_one_at_a_time_as_captions_are_asked_for(
+    captioner: Captioner, features: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, opened = photographs(tmp_path, 20), []
+    alive: list[Path] = []
+
+    def watched(path: Path) -> Image.Image:
+        assert not alive, "the one before is gone"
+        opened.append(path)
+        picture = open_picture(path)
+        alive.append(path)
+        weakref.finalize(picture, alive.clear)
+        return picture
+
+    monkeypatch.setattr("seesay.captioner.open_picture", watched)
+    own = seeing(captioner, features)
+    stream = own.stream(paths)
+    first = next(stream)
+    assert first[0] == paths[0] and opened == paths[:8], "the first captions come after a batch, not at the end"
+    found = [first, *stream]
+    assert [path for path, _ in found] == paths and own.encoder.batches == [8, 8, 4]  # type: ignore[attr-defined]
+    expected = captioner.describe(features[:20])
+    assert [[c.text for c in some] for _, some in found] == [[c.text for c in some] for some in expected]
+    assert [[c.text for c in some] for some in own.caption(paths)] == [[c.text for c in some] for some in expected]
+
+
+def test_a_bad_photograph_stops_or_is_told_and_moves_no_other_draw(
+    captioner: Captioner, features: np.ndarray, tmp_path: Path
+) -> None:
+    paths, own = photographs(tmp_path, 4), seeing(captioner, features)
+    drawn = Decoding("sample", candidates=5, max_length=6)
+    whole = {path: [c.text for c in some] for path, some in own.stream(paths, drawn, seed=1)}
+    paths[1].write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1\.png: not a picture"):
+        own.caption(paths)
+    told: list[DataError] = []
+    rest = {path: [c.text for c in some] for path, some in own.stream(paths, drawn, 1, told.append)}
+    assert rest == {path: whole[path] for path in (paths[0], paths[2], paths[3])}
+    assert len(told) == 1 and str(paths[1]) in str(told[0])
+    assert list(own.stream([paths[1]], on_bad=told.append)) == []
+
+
+def test_a_photograph_named_twice_has_two_answers(captioner: Captioner, features: np.ndarray, tmp_path: Path) -> None:
+    (path,) = photographs(tmp_path, 1)
+    found = list(seeing(captioner, features).stream([path, path]))
+    assert [each for each, _ in found] == [path, path]
+    assert found[0][1][0].text == found[1][1][0].text
+
+
+def test_fewer_pictures_at_a_time_where_each_has_many_sentences() -> None:
+    assert at_once(100, Decoding("greedy")) == 100 == at_once(100, Decoding("beam", beam=5))
+    assert at_once(100, Decoding("beam", beam=50)) == 12
+    assert at_once(8, Decoding("sample", candidates=1000)) == 1
+
+
+NOTHING = {"temperature": None, "top_k": None, "top_p": None}
+
+
+@pytest.mark.parametrize(
+    ("usual", "beam", "n_best", "sample", "drawing", "expected"),
+    [
+        ("greedy", None, 1, False, {}, Decoding("greedy", beam=3, wanted=1)),
+        ("beam", None, 1, False, {}, Decoding("beam", beam=3, wanted=1)),
+        ("sample", None, 1, False, {}, Decoding("sample", beam=3)),
+        ("greedy", None, 2, False, {}, Decoding("beam", beam=3, wanted=2)),
+        ("beam", None, 7, False, {}, Decoding("beam", beam=7, wanted=7)),
+        ("greedy", 4, 2, False, {}, Decoding("beam", beam=4, wanted=2)),
+        ("sample", 4, 1, False, {}, Decoding("beam", beam=4, wanted=1)),
+        ("sample", None, 6, False, {"top_k": 3}, Decoding("sample", beam=3, candidates=6, top_k=3)),
+        ("beam", None, 2, True, {"top_p": 0.5}, Decoding("sample", beam=3, candidates=2, top_p=0.5)),
+    ],
+)
+def test_the_recipe_s_search_stays_unless_another_is_asked_for(
+    usual: str, beam: int | None, n_best: int, sample: bool, drawing: dict[str, float], expected: Decoding
+) -> None:
+    assert choose_search(Decoding(usual, beam=3), beam, n_best, sample, NOTHING | drawing, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("beam", "n_best", "sample", "drawing", "seed", "said"),
+    [
+        (2, 3, False, {}, None, "--n-best 3: received with --beam 2"),
+        (2, 1, True, {}, None, "--sample, --beam 2: received both"),
+        (None, 1, False, {"temperature": 0.5}, None, "--temperature: received without --sample"),
+        (None, 1, False, {"top_k": 0, "top_p": 1.0}, None, "--top-k, --top-p: received without --sample"),
+        (None, 1, False, {}, 0, "--seed: received without --sample"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    beam: int | None, n_best: int, sample: bool, drawing: dict[str, float], seed: int | None, said: str
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        choose_search(Decoding(), beam, n_best, sample, NOTHING | drawing, seed)
+
+
+@pytest.mark.parametrize("key", ["vocabulary", "encoder", "decoding", "model.settings", "model", "progress.step"])
+def test_a_checkpoint_with_another_header_is_one_line(key: str, trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    file = copy / "checkpoints" / "best.safetensors"
+    arrays, header = read_checkpoint(file)
+    *parents, last = key.split(".")
+    for place in ([header[parent] for parent in parents] or [header])[-1:]:
+        del place[last]
+    file.unlink()
+    write_checkpoint(file, arrays, header)
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors: received {key}.* None in its header; expected"):
+        Captioner.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"decoding": {"width": 3}}, "another kind of decoding"),
+        ({"decoding": {"beam": "x"}}, "another kind"),
+        ({"decoding": {"beam": 0}}, "decoding.beam"),
+    ],
+)
+def test_a_checkpoint_with_another_search_is_one_line(
+    changes: dict[str, object], said: str, trained: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    file = copy / "checkpoints" / "best.safetensors"
+    arrays, header = read_checkpoint(file)
+    file.unlink()
+    write_checkpoint(file, arrays, header | changes)
+    with pytest.raises(SeesayError, match=said):
+        Captioner.open(copy)
+
+
 def test_options_that_were_not_given_stay(captioner: Captioner) -> None:
     assert captioner.decoding == Decoding("beam", beam=3, max_length=10)
     assert with_options(captioner.decoding, beam=None, length_penalty=0.5).length_penalty == 0.5
@@ -75,10 +253,12 @@ def test_the_averaged_weights_are_used_where_there_are_any(trained: Path, tmp_pa
     shutil.copytree(trained, copy)
     file = copy / "checkpoints" / "best.safetensors"
     arrays, header = read_checkpoint(file)
-    assert any(name.startswith("average/") for name in arrays)
-    opened = Captioner.open(copy).model.state_dict()
-    assert all(np.array_equal(opened[name].numpy(), arrays[f"average/{name}"]) for name in opened)
     plain = {name: array for name, array in arrays.items() if not name.startswith("average/")}
+    mean = {name.replace("model/", "average/"): array / 2 for name, array in plain.items() if name[:6] == "model/"}
+    file.unlink()
+    write_checkpoint(file, plain | mean, header)
+    opened = Captioner.open(copy).model.state_dict()
+    assert all(np.array_equal(opened[name].numpy(), mean[f"average/{name}"]) for name in opened)
     file.unlink()
     write_checkpoint(file, plain, header)
     opened = Captioner.open(file).model.state_dict()

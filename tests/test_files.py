@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from seesay.errors import DataError
-from seesay.files import link_file, remove_leftovers, replace_file, write_json
+from seesay.files import link_file, make_folder, remove_leftovers, replace_file, write_json
 
 IN_A_SMALL_FILE_SYSTEM = """
 mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2" -c '
@@ -205,3 +205,31 @@ def test_leftovers_are_found_below_too(tmp_path: Path) -> None:
         path.touch()
     assert remove_leftovers(tmp_path) == sorted(orphans)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_folders_are_made_or_refused_in_one_line(note: Path) -> None:
+    made = note.parent / "a" / "b"
+    make_folder(made)
+    make_folder(made)
+    assert made.is_dir()
+    for place in (note, note / "below", Path("/proc/nowhere/x")):
+        with pytest.raises(DataError, match=f"{place}: the folder cannot be made") as fault:
+            make_folder(place)
+        assert "\n" not in str(fault.value)
+
+
+def test_a_link_that_cannot_be_put_in_place_leaves_the_old_file(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    source = note.with_name("source")
+    source.write_bytes(b"new")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        with pytest.raises(DataError, match=r"note: cannot be written \(Input/output error\)"):
+            link_file(source, note)
+    source.unlink()
+    assert_untouched(note)
+    with pytest.raises(DataError, match=r"note: cannot be written \(No such file or directory\)"):
+        link_file(source, note)
+    assert_untouched(note)

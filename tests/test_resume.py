@@ -163,7 +163,8 @@ def go_on(path: Path) -> list[str]:
 
 
 # Two moments in the middle of an epoch, where no part of the progress has its first value: stage 1 keeps an average,
-# stage 2 has had an epoch without a better score.
+# stage 2 has had an epoch without a better score, as it learns next to nothing.
+NO_GAIN = ("stages.1.patience=2", "stages.1.learning_rate=1e-12")
 MOMENTS = {"first": 7, "second": 18}
 Change = Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], None]
 
@@ -213,7 +214,7 @@ def moments(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactor
     found = {}
     for name, step in MOMENTS.items():
         path = tmp_path_factory.mktemp("moments") / name
-        first, _ = begin(tiny("stages.1.patience=2"), path, step)
+        first, _ = begin(tiny(*NO_GAIN), path, step)
         copy = path.with_name(f"{name}-undisturbed")
         shutil.copytree(path, copy)
         go_on(copy)
@@ -224,7 +225,7 @@ def moments(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactor
 def test_a_run_stopped_in_the_middle_goes_on_exactly(
     moments: dict[str, Any], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    for _ in train(tiny("stages.1.patience=2"), tmp_path / "whole"):
+    for _ in train(tiny(*NO_GAIN), tmp_path / "whole"):
         pass
     for _, _, expected in moments.values():
         assert_equal(tmp_path / "whole", expected)
@@ -278,3 +279,104 @@ def test_the_same_bits_in_another_process(seed: str, world: Path, trained: Path,
         capture_output=True,
     )
     assert_equal(tmp_path / "run", outcome(trained))
+
+
+def some_copy(moments: dict[str, Any], tmp_path: Path) -> Path:
+    shutil.copytree(moments["first"][0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "learning_rate = 0.01",
+            "learning_rate = 0.02",
+            "received stages.0.learning_rate = 0.02; the run began with 0.01",
+        ),
+        ("seed = 3", "seed = 4", "received seed = 4; the run began with 3"),
+        (
+            "hidden_size = 16",
+            "hidden_size = 16\ntied = false",
+            "received model.tied = False; the run began with nothing",
+        ),
+        ("log_every = 1", "log_every = 2", "received training.log_every = 2"),
+        ("beam = 3", "beam = 4", "received decoding.beam = 4"),
+    ],
+)
+def test_a_changed_recipe_stops_a_resume(
+    old: str, new: str, message: str, moments: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = RunFolder(some_copy(moments, tmp_path))
+    change(folder.recipe, old, new)
+    with pytest.raises(CheckpointError, match=f"recipe.toml: {message}") as fault:
+        go_on(folder.path)
+    assert "\n" not in str(fault.value)
+
+
+def test_more_epochs_for_a_finished_run_are_refused_with_a_word(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    assert go_on(tmp_path / "copy") == [
+        f"{tmp_path}/copy: trained to its end already, in 21 steps; nothing left to do."
+    ]
+    change(RunFolder(tmp_path / "copy").recipe, "epochs = 3", "epochs = 30")
+    with pytest.raises(CheckpointError, match=r"received stages\.0\.epochs = 30; the run began with 3 and goes on"):
+        go_on(tmp_path / "copy")
+
+
+def test_names_and_places_may_change(moments: dict[str, Any], world: Path, tmp_path: Path) -> None:
+    folder = RunFolder(some_copy(moments, tmp_path))
+    shutil.copytree(world, tmp_path / "world")
+    change(folder.recipe, str(world), str(tmp_path / "world"))
+    change(folder.recipe, 'name = "tiny"', 'name = "moved"')
+    go_on(folder.path)
+    expected = moments["first"][2]
+    assert outcome(folder.path)["log"] == expected["log"] and outcome(folder.path)["last"] == expected["last"]
+
+
+def test_changed_mirrored_features_and_renamed_pictures_stop_a_resume(
+    moments: dict[str, Any], world: Path, make_features: Callable[..., None], tmp_path: Path
+) -> None:
+    from seesay.data.features import FeatureStore
+
+    folder = RunFolder(some_copy(moments, tmp_path))
+    store = FeatureStore(world / "grids-flipped.h5")
+    make_features(tmp_path / "other.h5", store.ids, store.read(store.ids) * 2, flipped=True)
+    change(folder.recipe, str(world / "grids-flipped.h5"), str(tmp_path / "other.h5"))
+    with pytest.raises(CheckpointError, match="its flipped features have changed since it was trained"):
+        go_on(folder.path)
+
+
+def test_another_thread_count_or_torch_is_told(moments: dict[str, Any], tmp_path: Path) -> None:
+    folder = RunFolder(some_copy(moments, tmp_path))
+    arrays, header = read_checkpoint(folder.last)
+    here = header["torch"]
+    write_checkpoint(folder.last, arrays, header | {"threads": 7, "torch": "2.0"})
+    (told,) = go_on(folder.path)
+    assert (
+        told
+        == f"{folder.path}: goes on, but not to the last bit: torch 2.0 before, {here} now; threads 7 before, 1 now."
+    )
+
+
+def test_a_run_of_an_older_seesay_can_be_used_but_not_resumed(trained: Path, tmp_path: Path) -> None:
+    from seesay.evaluation import evaluate
+
+    folder = RunFolder(tmp_path / "old")
+    shutil.copytree(trained, folder.path)
+    for file in (folder.last, folder.best):
+        arrays, header = read_checkpoint(file)
+        del header["recipe"], header["progress"]["best_loss"]
+        header["data"] = ["x", "y", "z"]
+        file.unlink()
+        write_checkpoint(file, arrays, header)
+    with pytest.raises(CheckpointError, match="begun by an older seesay") as fault:
+        go_on(folder.path)
+    assert "\n" not in str(fault.value)
+    assert evaluate(folder.path).corpus["Bleu_1"] == pytest.approx(evaluate(trained).corpus["Bleu_1"])
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +18,10 @@ from seesay.checkpoint import read_checkpoint
 from seesay.data.features import FeatureStore
 from seesay.data.records import read_records, split
 from seesay.decoding.search import Decoding
-from seesay.errors import CheckpointError, DataError, SeesayError, TrainingDiverged, UnknownName
+from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError, TrainingDiverged, UnknownName
 from seesay.evaluation import describe_records, score_captions
 from seesay.recipe import Recipe, read_recipe
-from seesay.run import Advance, Check, resume, train
+from seesay.run import Advance, Check, Notice, resume, train
 from seesay.training.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -55,10 +57,12 @@ def test_the_log_tells_all_and_nothing_of_the_clock(trained: Path) -> None:
     )
     for row in (row for row in rows if row["event"] == "check"):
         assert row.keys() == {"event", "step", "epoch", "train_loss", "dev_loss", "scores", "best"}
-        assert row["scores"].keys() == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"}
+        assert row["scores"].keys() >= {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"}
     rates = [row["lr"] for row in rows if row["event"] == "step"]
-    assert rates[0] == pytest.approx(0.01)  # stage 1 asks for 4 steps of warm-up, an eighth of its 12 is 1
-    assert rates[12:14] == pytest.approx([0.005, (0.02 + 0.98 * 7 / 8) * 0.005])  # stage 2 for 2, an eighth of 9 is 1
+    assert rates[0] == pytest.approx(0.01)  # stage 1 asks for 4 steps of warm-up, a tenth of its 12 is 1
+    assert rates[12:14] == pytest.approx(
+        [(0.02 + 0.98 * left / 9) * 0.005 for left in (8, 7)]
+    )  # and in stage 2, of 9, none
     assert rates[11] == pytest.approx(0.02 * 0.01) and rates[20] == pytest.approx(0.02 * 0.005)
     assert all(abs(a - b) > 1e-6 for a, b in itertools.pairwise(rates))
 
@@ -205,15 +209,22 @@ def test_features_that_are_not_finite_stop_the_run(
     features[:, 0, 0] = np.inf
     make_features(tmp_path / "bad.h5", store.ids, features)
     events = train(tiny(f'data.features="{tmp_path}/bad.h5"', 'data.flipped=""'), tmp_path / "run")
-    with pytest.raises(TrainingDiverged, match="step 1: loss is nan"):
+    with pytest.raises(TrainingDiverged, match=r"/run: step 1: loss is nan.* The last checkpoint, of step 0, would"):
         list(events)
     assert read_checkpoint(RunFolder(tmp_path / "run").last)[1]["progress"]["step"] == 0
+    begun_anew = list(
+        train(tiny("stages.0.epochs=1", *ONE_STAGE), tmp_path / "run")
+    )  # nothing was learned: no -o needed
+    assert [row["step"] for row in log_of(tmp_path / "run") if row["event"] == "step"] == list(range(1, 8))
+    assert len(checks(iter(begun_anew))) == 2
 
 
 @pytest.mark.parametrize(
     ("override", "error"),
     [
-        ("data.minimum_count=1000", SeesayError),
+        ("data.minimum_count=1000", DataError),
+        ("model.hidden_size=0", RecipeError),
+        ("model.region_dropout=1.5", RecipeError),
         ("training.device=banana", SeesayError),
         ("model.name=atend_tell", UnknownName),
         ("model.hiden_size=3", UnknownName),
@@ -227,4 +238,192 @@ def test_settings_that_cannot_work_are_one_line_before_anything_is_written(
     with pytest.raises(error) as fault:
         next(train(tiny(override), tmp_path / "run"))
     assert "\n" not in str(fault.value)
-    assert not (tmp_path / "run" / "recipe.toml").exists()
+    assert list(tmp_path.iterdir()) == []  # not even a folder
+
+
+def test_warm_up_is_at_most_a_tenth_of_a_stage_and_patience_waits_for_its_end(tiny: Make, tmp_path: Path) -> None:
+    # 15 epochs of 4 steps: 6 of warm-up, however many are asked for. Nothing learned in it is no reason to stop.
+    recipe = tiny(
+        "stages.0.epochs=15",
+        "stages.0.warmup=1000",
+        "stages.0.patience=1",
+        "stages.0.learning_rate=1e-12",
+        *ONE_STAGE,
+    )
+    found = checks(train(recipe, tmp_path / "run"))
+    rates = [row["lr"] for row in log_of(tmp_path / "run") if row["event"] == "step"]
+    assert rates[:6] == pytest.approx([1e-12 * step / 6 for step in range(1, 7)])
+    assert rates[6] < rates[5]
+    assert len(found) == 2 + 1  # epoch 1 ends within the warm-up, epoch 2 after it; then stage 2
+
+
+def test_scores_that_are_noise_are_decided_by_the_loss(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = iter([0.0002, 0.0001, 0.0])
+    monkeypatch.setattr("seesay.run.score_captions", lambda *_: SimpleNamespace(corpus={"CIDEr-D": next(noise)}))
+    events = train(tiny(*ONE_STAGE), tmp_path / "run")
+    found = list(itertools.islice((event for event in events if isinstance(event, Check)), 3))
+    events.close()  # type: ignore[attr-defined]
+    assert found[0].dev_loss > found[1].dev_loss + 0.001 > found[2].dev_loss + 0.002
+    assert [check.best for check in found] == [True, True, True]
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_readme_learns_on_the_demonstration_photographs(demo_folder: Path, tmp_path: Path) -> None:
+    from seesay.vision.extraction import extract
+
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    extract(demo_folder / "images", tmp_path / "grids.h5")
+    paths = [f'data.captions="{demo_folder}/captions.json"', f'data.features="{tmp_path}/grids.h5"']
+    found = checks(train(read_recipe(tmp_path / "mine.toml", paths), tmp_path / "run"))
+    best = [check for check in found if check.best][-1]
+    assert len(found) > 10
+    assert best.dev_loss < min(check.dev_loss for check in found) + 0.1
+    assert best.dev_loss < found[0].dev_loss - 0.5
+    assert best.scores["CIDEr-D"] > 0.1
+    said = Captioner.open(tmp_path / "run").caption(sorted((demo_folder / "images").glob("*.jpg"))[:5])
+    assert all(len(set(some[0].tokens)) > 2 for some in said)
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "/proc/no/run", "n" * 300])
+def test_a_place_that_no_run_can_lie_in_is_one_line(place: str, tiny: Make, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("mine", encoding="utf-8")
+    path = {"a file": tmp_path / "note", "below a file": tmp_path / "note" / "run"}.get(place, tmp_path / place)
+    with pytest.raises(DataError, match="the folder cannot be made") as fault:
+        next(train(tiny(), path))
+    assert "\n" not in str(fault.value) and str(path) in str(fault.value)
+    assert (tmp_path / "note").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_log_without_room_ends_the_run_in_one_line_and_it_goes_on_later(
+    tiny: Make, trained: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    events = train(tiny(), folder.path)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    folder.log.unlink()
+    folder.log.symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"log.jsonl: cannot be written \((No space left|Invalid argument)"):
+        list(resume(folder.path))
+    folder.log.unlink()
+    folder.log.mkdir()
+    with pytest.raises(DataError, match=r"log.jsonl: cannot be written \(Is a directory\)"):
+        list(resume(folder.path))
+    folder.log.rmdir()
+    list(resume(folder.path))
+    assert folder.log.read_bytes() == RunFolder(trained).log.read_bytes()
+
+
+def test_curves_that_cannot_be_written_are_told_once_and_the_run_goes_on(
+    tiny: Make, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seesay.run.RecordWriter", _FullDisk)
+    for room in (0, 1, 5, 1000):  # writes that still find room: none, the first, those of the first epoch, all
+        _FullDisk.room = room
+        events = list(train(tiny(), tmp_path / f"run-{room}"))
+        (told,) = [event.text for event in events if isinstance(event, Notice)] or [""]
+        assert ("cannot be written (No space left on device); training goes on without" in told) == (room < 1000)
+        assert log_of(tmp_path / f"run-{room}") == log_of(trained)
+
+
+class _FullDisk:
+    room = 0
+
+    def __init__(self, path: str) -> None:
+        self.room = type(self).room
+        self.write(b"")
+
+    def write(self, data: bytes) -> None:
+        if self.room == 0:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_the_curves_are_tensorboard_s_events(trained: Path) -> None:
+    from tensorboardX.proto.event_pb2 import Event
+
+    (file,) = (trained / "tensorboard").iterdir()
+    content, events = file.read_bytes(), []
+    while content:
+        size = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    assert events[0].file_version == "brain.Event:2" and events[1].session_log.status == 1 and events[1].step == 1
+    values = {(value.tag, event.step): value.simple_value for event in events for value in event.summary.value}
+    rows = log_of(trained)
+    for row in rows:
+        if row["event"] == "step":
+            assert values["train/loss", row["step"]] == pytest.approx(row["loss"])
+        else:
+            assert values["dev/dev_loss", row["step"]] == pytest.approx(row["dev_loss"])
+            assert values["dev/CIDEr-D", row["step"]] == pytest.approx(row["scores"]["CIDEr-D"])
+
+
+def test_mixed_up_feature_files_are_noticed(
+    tiny: Make, world: Path, tmp_path: Path, make_features: Callable[..., None]
+) -> None:
+    grids = FeatureStore(world / "grids.h5")
+    make_features(tmp_path / "few.h5", grids.ids, grids.read(grids.ids)[:, :3], flipped=True)
+    cases = {
+        (world / "grids-flipped.h5", world / "grids.h5"): "data.features expects those of the pictures as they are",
+        (world / "grids.h5", world / "grids.h5"): "data.flipped expects those of the mirrored pictures",
+        (world / "grids.h5", tmp_path / "few.h5"): r"few.h5: features of \S+ \(3 x 12\); expected \S+ \(4 x 12\)",
+    }
+    for (features, flipped), message in cases.items():
+        with pytest.raises(DataError, match=message) as fault:
+            next(train(tiny(f'data.features="{features}"', f'data.flipped="{flipped}"'), tmp_path / "run"))
+        assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.minimum_count=900", r"/own.json: none of \d+ words occurs 900 times.*data\.minimum_count"),
+        ("seed=3", r"/own.json: received 16 pictures, none of split 'dev'; expected some of 'train'"),
+    ],
+)
+def test_small_data_of_one_s_own_are_told_which_file_and_which_key(
+    override: str, message: str, tiny: Make, world: Path, tmp_path: Path
+) -> None:
+    records = json.loads((world / "captions.json").read_text(encoding="utf-8"))
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps([record for record in records if record["split"] == "train"]), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        next(train(tiny(f'data.captions="{own}"', override), tmp_path / "run"))
+
+
+@pytest.mark.parametrize("output", ['a"b', "it's $HOME"])
+def test_the_demo_takes_any_name_for_its_folder(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seesay import demo
+
+    path, asked = tmp_path / output, []
+    monkeypatch.setattr(demo, "extract", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "follow_training", lambda recipe: asked.append(recipe))
+    monkeypatch.setattr(demo.run, "train", lambda recipe, _: recipe)
+    monkeypatch.setattr(demo, "evaluate", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "print_scores", lambda _: None)
+    monkeypatch.setattr(demo, "write_run_report", lambda run: run / "report.html")
+    demo.run_demo(path)
+    (recipe,) = asked
+    assert (recipe.data.features, recipe.data.flipped) == (f"{path}/grids.h5", f"{path}/grids-flipped.h5")
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.endswith("YOUR_PHOTO.jpg"))
+    assert shlex.split(line) == [".venv/bin/seesay", "caption", str(path), "YOUR_PHOTO.jpg"]
+
+
+@pytest.mark.parametrize("place", ["mine.toml", "/proc/x"])
+def test_the_demo_refuses_a_place_that_is_none(place: str, tmp_path: Path) -> None:
+    from seesay.demo import run_demo
+
+    (tmp_path / "mine.toml").touch()
+    with pytest.raises(DataError, match="the folder cannot be made"):
+        run_demo(tmp_path / place)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +19,23 @@ from torch import nn
 from seesay.checkpoint import read_checkpoint
 from seesay.data.images import open_picture, to_square
 from seesay.decoding.search import Decoding, Hypothesis, decode
-from seesay.errors import CheckpointError, DataError
+from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.models import build, load_weights, move
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
 
-BATCH = 32  # photographs at a time: what fits in memory everywhere
+BATCH = 8  # photographs at a time: the first captions come soon, and larger batches are hardly faster
+ROWS = 600  # sentences under way at a time: what fits in memory everywhere
+Picture = Path | bytes | Image
+_HEADER = {  # what a checkpoint must say of itself to be used
+    "vocabulary": str,
+    "encoder": str,
+    "model.name": str,
+    "model.settings": dict,
+    "model.feature_size": int,
+    "decoding": dict,
+    "progress.step": int,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class Captioner:
         if run.is_dir() and not file.exists():
             raise CheckpointError(f"{run}: no checkpoint in it yet; expected {file}, which 'seesay train' writes.")
         arrays, header = read_checkpoint(file)
+        _check_header(header, file)
         words = file.parent.parent / "vocabulary.json"
         vocabulary = Vocabulary.load(words)
         if vocabulary.digest != header["vocabulary"]:
@@ -74,32 +87,80 @@ class Captioner:
         return load_encoder(self.header["encoder"].partition("@")[0])
 
     def caption(
-        self, pictures: Sequence[Path | bytes | Image], decoding: Decoding | None = None, seed: int | None = None
+        self, pictures: Sequence[Picture], decoding: Decoding | None = None, seed: int | None = None
     ) -> list[list[Caption]]:
         """Captions of photographs (paths, the bytes of files, or opened ones), for each the best first.
 
         `seed` makes sampling repeatable. Raises DataError for a picture that cannot be read.
         """
-        found: list[list[Caption]] = []
-        for start in range(0, len(pictures), BATCH):
-            opened = (p if isinstance(p, Image) else open_picture(p) for p in pictures[start : start + BATCH])
-            squares = np.stack([to_square(picture, self.encoder.side) for picture in opened])
-            found += self.describe(self.encoder(squares), decoding, seed)
-        return found
+        return [captions for _, captions in self.stream(pictures, decoding, seed)]
+
+    def stream(
+        self,
+        pictures: Iterable[Picture],
+        decoding: Decoding | None = None,
+        seed: int | None = None,
+        on_bad: Callable[[DataError], None] | None = None,
+    ) -> Iterator[tuple[Picture, list[Caption]]]:
+        """Each photograph with its captions, as they come; one photograph is opened at a time.
+
+        With `on_bad`, a picture that cannot be read is told there and left out. A sampled caption depends on `seed` and
+        on the picture's place, not on its neighbours.
+        """
+        batch: list[tuple[int, Picture, NDArray[np.uint8]]] = []
+        size = at_once(BATCH, decoding or self.decoding)
+        for place, picture in enumerate(pictures):
+            try:
+                square = self._square(picture)
+            except DataError as fault:
+                if on_bad is None:
+                    raise
+                on_bad(fault)
+                continue
+            batch.append((place, picture, square))
+            if len(batch) == size:
+                yield from self._captions(batch, decoding, seed)
+                batch = []
+        if batch:
+            yield from self._captions(batch, decoding, seed)
+
+    def _square(self, picture: Picture) -> NDArray[np.uint8]:
+        """What the encoder sees of a photograph: all that is kept of it, as it may have 24 megapixels."""
+        opened = picture if isinstance(picture, Image) else open_picture(picture)
+        return to_square(opened, self.encoder.side)
+
+    def _captions(
+        self, batch: list[tuple[int, Picture, NDArray[np.uint8]]], decoding: Decoding | None, seed: int | None
+    ) -> Iterator[tuple[Picture, list[Caption]]]:
+        places, pictures, squares = zip(*batch, strict=True)
+        found = self.describe(self.encoder(np.stack(squares)), decoding, seed, [str(place) for place in places])
+        return zip(pictures, found, strict=True)
 
     def describe(
-        self, features: NDArray[Any], decoding: Decoding | None = None, seed: int | None = None
+        self,
+        features: NDArray[Any],
+        decoding: Decoding | None = None,
+        seed: int | None = None,
+        names: Sequence[str] | None = None,
     ) -> list[list[Caption]]:
-        """Captions of features (B, R, D), for each picture the best first and no sentence twice."""
+        """Captions of features (B, R, D), for each picture the best first and no sentence twice.
+
+        With `seed`, sampling draws for each picture by the seed and the picture's name, by default its place.
+        """
         size = self.header["model"]["feature_size"]
         if features.ndim != 3 or features.shape[2] != size:
             raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
         whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(self.device)
-        generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
+        names = names or [str(place) for place in range(len(features))]
+        generators = None if seed is None else [self._generator(seed, name) for name in names]
         with torch.no_grad():
             state = self.model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=self.device))
-        found = decode(self.model, state, decoding or self.decoding, generator)
+        found = decode(self.model, state, decoding or self.decoding, generators)
         return [_distinct([self._caption(hypothesis) for hypothesis in some]) for some in found]
+
+    def _generator(self, seed: int, name: str) -> torch.Generator:
+        digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest()
+        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         tokens = tuple(self.vocabulary.decode(hypothesis.tokens))
@@ -119,6 +180,58 @@ def restore_model(header: dict[str, Any], arrays: dict[str, Any], words: int, so
 def with_options(decoding: Decoding, **changes: Any) -> Decoding:
     """`decoding` with the options that a person gave; None leaves one as it is."""
     return dataclasses.replace(decoding, **{key: value for key, value in changes.items() if value is not None})
+
+
+def at_once(most: int, decoding: Decoding) -> int:
+    """How many pictures, at most `most`, to describe at a time: fewer where each has many sentences under way."""
+    return max(1, min(most, ROWS // decoding.rows))
+
+
+def choose_search(
+    usual: Decoding, beam: int | None, n_best: int, sample: bool, drawing: Mapping[str, Any], seed: int | None
+) -> Decoding:
+    """The search that a person's options ask for, over the run's own one; `drawing` are the options of sampling.
+
+    What was not given is None. Raises RecipeError for an option that would have no effect.
+
+    >>> choose_search(Decoding("greedy"), None, 3, False, {}, None)
+    Decoding(method='beam', beam=5, max_length=20, ..., wanted=3)
+    """
+    if sample and beam:
+        raise RecipeError(f"--sample, --beam {beam}: received both; expected one: a beam searches, --sample draws.")
+    if sample or (usual.method == "sample" and not beam):
+        return with_options(usual, method="sample", candidates=n_best, **drawing)
+    given = [name for name, value in {**drawing, "seed": seed}.items() if value is not None]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise RecipeError(f"{names}: received without --sample; expected with it, as a search draws nothing; add it.")
+    if beam and beam < n_best:
+        raise RecipeError(
+            f"--n-best {n_best}: received with --beam {beam}; expected at most {beam}, as a beam finds no more "
+            "captions than it is wide; widen it."
+        )
+    if beam or n_best > 1:
+        return with_options(usual, method="beam", beam=beam or max(usual.beam, n_best), wanted=n_best)
+    return with_options(usual, wanted=1)
+
+
+def _check_header(header: Any, file: Path) -> None:
+    """Raises CheckpointError where a whole checkpoint is not one of a captioner."""
+    for key, kind in _HEADER.items():
+        value = header
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise CheckpointError(
+                f"{file}: received {key} {value!r:.40} in its header; expected {kind.__name__}, as in a checkpoint "
+                "that 'seesay train' wrote; use one of these."
+            )
+    try:
+        Decoding(**header["decoding"])
+    except TypeError as fault:
+        raise CheckpointError(
+            f"{file}: received another kind of decoding ({fault}); expected a checkpoint of this seesay; train anew."
+        ) from None
 
 
 def _distinct(captions: list[Caption]) -> list[Caption]:

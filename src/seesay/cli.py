@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import enum
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from seesay import __version__
-from seesay.errors import DataError, SeesayError
+from seesay.errors import SeesayError
 
 app = typer.Typer(
     name="seesay",
@@ -40,17 +42,53 @@ Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. 
 Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
 
 
+_UsageError: Any = typer.BadParameter.__base__  # of the click that typer uses, its own or the package
+STOPPED = {  # what Ctrl-C leaves behind
+    "train": "what was saved is whole ('seesay train --resume RUN' goes on from there)",
+    "features": "the pictures done so far are kept; run the same command again and it goes on",
+    "demo": "what was done so far is kept; run the same command again and it goes on",
+}
+
+
 def main() -> None:
-    """The entry point: a SeesayError is one line on stderr and exit code 2."""
+    """The entry point: whatever a person can mend is one line on stderr and exit code 2."""
     try:
-        app()
+        code = app(prog_name="seesay", standalone_mode=False)
     except SeesayError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == 130:  # what typer makes of Ctrl-C
-            print("stopped; what was saved is whole ('seesay train --resume' goes on from there)", file=sys.stderr)
-        raise
+        _refuse(str(fault))
+    except _UsageError as fault:
+        if type(fault).__name__ == "NoArgsIsHelpError":
+            fault.show()
+            sys.exit(2)
+        _refuse(_misused(fault))
+    except (OSError, MemoryError, RuntimeError) as fault:
+        if isinstance(fault, RuntimeError) and not re.search(r"out of memory|(allocate|enough) memory", str(fault)):
+            raise  # a fault of ours
+        _refuse(_lacking(fault))
+    if code == 130:  # what typer makes of Ctrl-C
+        done = STOPPED.get(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
+        print(f"stopped; {done}" if done else "stopped", file=sys.stderr)
+    sys.exit(code)
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _misused(fault: Any) -> str:
+    """A usage error of click's in one line."""
+    command = fault.ctx.command_path if fault.ctx else "seesay"
+    return f"{fault.format_message().rstrip('.')}; '{command} --help' lists what is expected."
+
+
+def _lacking(fault: Exception) -> str:
+    """One line for what the machine refuses: a file, the disk, memory."""
+    if isinstance(fault, OSError):
+        where = fault.filename or "seesay"
+        return f"{where}: received '{fault.strerror or fault}'; expected to read or write it; check path and disk."
+    reason = str(fault).strip().partition("\n")[0][:100] or "no room left"
+    return f"memory: {reason}; expected enough of it; take a smaller --beam, model or batch."
 
 
 @app.callback(invoke_without_command=True)
@@ -108,7 +146,8 @@ def train(
         path = output or Path("runs") / chosen.name
         events = run.train(chosen, path)
     follow_training(events)
-    print(f"{path}: trained. Next: seesay evaluate {path}, seesay report {path}, seesay caption {path} PHOTO")
+    name = shlex.quote(str(path))
+    print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay caption {name} PHOTO")
 
 
 @app.command()
@@ -134,6 +173,7 @@ def evaluate(
     with bar("captions", "pictures") as advance:
         result = evaluation.evaluate(run, split, decoding, captions, features, advance)
     print_scores(result)
+    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features)}")
     _write_json(json_file, result.to_json())
 
 
@@ -144,9 +184,9 @@ def caption(
     beam: Beam = None,
     n_best: Annotated[int, typer.Option(min=1, help="How many captions a photograph.")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="Draw captions at random instead of searching.")] = False,
-    temperature: Annotated[float, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Sampling: from the likeliest so many words; 0 is all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Sampling: from the likeliest words of so much probability.")] = 1.0,
+    temperature: Annotated[float | None, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sampling: from the likeliest so many words; 0 is all.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sampling: from the likeliest words of so much chance.")] = None,
     seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
     on_bad: Bad = OnBad.STOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -156,25 +196,22 @@ def caption(
 
     Example: `seesay caption runs/demo photo.jpg --beam 5 --n-best 3`
     """
-    from seesay.captioner import Captioner, with_options
+    from seesay.captioner import Captioner, choose_search
 
     captioner = Captioner.open(run, device)
-    changes: dict[str, Any] = {"method": "beam", "beam": max(beam or captioner.decoding.beam, n_best)}
-    if sample:
-        changes = {"method": "sample", "temperature": temperature, "top_k": top_k, "top_p": top_p, "candidates": n_best}
-    opened = _open_pictures(photos, on_bad)
-    found = captioner.caption(list(opened.values()), with_options(captioner.decoding, **changes), seed=seed)
+    drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed)
+    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
+    listed = []
+    for photo, some in captioner.stream(photos, decoding, seed, told):
+        if as_json:
+            listed.append({"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]})
+        else:
+            print(
+                "\n".join([str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in some[:n_best])]), flush=True
+            )
     if as_json:
-        listed = [
-            {"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]}
-            for photo, some in zip(opened, found, strict=True)
-        ]
         print(json.dumps(listed, ensure_ascii=False, indent=1))
-        return
-    for photo, some in zip(opened, found, strict=True):
-        print(photo)
-        for each in some[:n_best]:
-            print(f"  {each.text}   ({each.score:.2f})")
 
 
 @app.command()
@@ -238,21 +275,6 @@ def demo(
     from seesay.demo import run_demo
 
     run_demo(output)
-
-
-def _open_pictures(photos: list[Path], on_bad: OnBad) -> dict[Path, Any]:
-    """The photographs opened; with `skip`, one that cannot be read is a line on stderr instead."""
-    from seesay.data.images import open_picture
-
-    opened = {}
-    for photo in photos:
-        try:
-            opened[photo] = open_picture(photo)
-        except DataError as fault:
-            if on_bad is OnBad.STOP:
-                raise
-            print(f"skipped: {fault}", file=sys.stderr)
-    return opened
 
 
 def _write_json(path: Path | None, content: Any) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from seesay.captioner import Caption, Captioner
+from seesay.captioner import Caption, Captioner, at_once
+from seesay.data.entries import canonical_split
 from seesay.data.features import FeatureStore
-from seesay.data.records import Record, read_records, split
+from seesay.data.records import SPLITS, Record, read_records, split
 from seesay.decoding.search import Decoding
-from seesay.errors import CheckpointError, DataError
+from seesay.errors import CheckpointError, DataError, UnknownName
 from seesay.files import write_json
 from seesay.metrics.files import write_results
-from seesay.metrics.scoring import Evaluation
+from seesay.metrics.scoring import COCO, QUICK, Evaluation
 from seesay.metrics.scoring import evaluate as score
-from seesay.recipe import locate, read_recipe
-from seesay.report.credits import read_credits
+from seesay.recipe import Data, Recipe, locate, read_recipe
+from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.page import write_report
 from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
@@ -27,12 +28,16 @@ Progress = Callable[[int, int], None]  # (pictures done, of how many)
 
 def decoding_of(run: Path) -> Decoding:
     """The search that the recipe of a run asks for."""
-    folder = RunFolder(run)
-    if not folder.recipe.exists():
+    return Decoding(**_recipe_of(run).decoding.model_dump())
+
+
+def _recipe_of(run: Path) -> Recipe:
+    file = RunFolder(run).recipe
+    if not file.exists():
         raise CheckpointError(
             f"{run}: not a run folder; expected one that 'seesay train' made, with recipe.toml in it."
         )
-    return Decoding(**read_recipe(folder.recipe).decoding.model_dump())
+    return read_recipe(file)
 
 
 def describe_records(
@@ -41,23 +46,32 @@ def describe_records(
     store: FeatureStore,
     decoding: Decoding | None = None,
     progress: Progress | None = None,
+    seed: int | None = None,
 ) -> dict[str, list[Caption]]:
-    """Captions by record id, the best first; pictures go through the model in batches."""
+    """Captions by record id, the best first; pictures go through the model in batches.
+
+    With `seed`, a sampled caption depends on the seed and on the id alone.
+    """
     found: dict[str, list[Caption]] = {}
-    for start in range(0, len(records), BATCH):
-        some = records[start : start + BATCH]
-        captions = captioner.describe(store.read([record.file for record in some]), decoding)
-        found |= {record.id: each for record, each in zip(some, captions, strict=True)}
+    size = at_once(BATCH, decoding or captioner.decoding)
+    for start in range(0, len(records), size):
+        some = records[start : start + size]
+        names = [record.id for record in some]
+        captions = captioner.describe(store.read([record.file for record in some]), decoding, seed, names)
+        found |= dict(zip(names, captions, strict=True))
         if progress:
             progress(len(found), len(records))
     return found
 
 
-def score_captions(found: dict[str, list[Caption]], records: Sequence[Record]) -> Evaluation:
+def score_captions(
+    found: dict[str, list[Caption]], records: Sequence[Record], metrics: Collection[str] = QUICK
+) -> Evaluation:
     """Scores of the first caption of each picture against all of its human ones."""
     return score(
         {record.id: found[record.id][0].text for record in records},
         {record.id: list(record.captions) for record in records},
+        metrics,
     )
 
 
@@ -71,53 +85,96 @@ def evaluate(
 ) -> Evaluation:
     """Caption and score split `part` with the best checkpoint of `run`; predictions and scores go into the run folder.
 
-    `captions` and `features` take the place of those of the recipe, to evaluate on other pictures; the files written
-    are then named after the captions as well.
+    `captions` and `features` take the place of those of the recipe, to evaluate on other pictures. The files written
+    are named after the split; after other captions, other features and another search than the recipe's too, so that
+    `dev` stays what the recipe asks for.
     """
-    folder = RunFolder(run)
-    captioner = Captioner.open(run)
-    data = read_recipe(folder.recipe).data
-    records = split(read_records(captions or locate(data.captions)), part)
-    store = FeatureStore(features or locate(data.features))
-    if store.encoder != captioner.header["encoder"]:
-        raise DataError(
-            f"{store.path}: features of {store.encoder}; the run was trained on {captioner.header['encoder']}; "
-            "extract them again with that encoder."
-        )
-    decoding = decoding or captioner.decoding
-    found = describe_records(captioner, records, store, decoding, progress)
-    result = score_captions(found, records)
-    part = part if captions is None else f"{captions.stem}-{part}"
-    write_json(folder.scores(part), result.to_json())
-    write_results(folder.results(part), {record.id: found[record.id][0].text for record in records})
-    write_json(folder.predictions(part), _predictions(part, decoding, captioner.header, records, found, result))
+    recipe, folder, captioner = _recipe_of(run), RunFolder(run), Captioner.open(run)
+    decoding = decoding or decoding_of(run)
+    name = _name(recipe, part, decoding, captions, features)
+    records = split(read_records(captions or locate(recipe.data.captions)), part)
+    store = _open_features(features or locate(recipe.data.features), captioner.header)
+    found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
+    result = score_captions(found, records, COCO)
+    about = {
+        "split": _canonical(part),
+        "captions": str(captions or recipe.data.captions),
+        "features": str(features or recipe.data.features),
+        "decoding": vars(decoding),
+        "checkpoint_step": captioner.header["progress"]["step"],
+        "signature": result.signature,
+    }
+    write_json(folder.scores(name), result.to_json())
+    write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
+    write_json(folder.predictions(name), about | {"items": _items(records, found, result)})
     return result
 
 
-def _predictions(
-    part: str,
-    decoding: Decoding,
-    header: dict[str, Any],
-    records: Sequence[Record],
-    found: dict[str, list[Caption]],
-    result: Evaluation,
-) -> dict[str, Any]:
-    return {
-        "split": part,
-        "decoding": vars(decoding),
-        "checkpoint_step": header["progress"]["step"],
-        "signature": result.signature,
-        "items": [
-            {
-                "id": record.id,
-                "file": record.file,
-                "captions": [_as_json(caption, first=i == 0) for i, caption in enumerate(found[record.id])],
-                "references": list(record.captions),
-                "scores": result.per_id[record.id],
-            }
-            for record in records
-        ],
-    }
+def captions_file(
+    run: Path,
+    part: str = "dev",
+    decoding: Decoding | None = None,
+    captions: Path | None = None,
+    features: Path | None = None,
+) -> Path:
+    """Where `evaluate` with these arguments keeps the captions."""
+    decoding = decoding or decoding_of(run)
+    return RunFolder(run).predictions(_name(_recipe_of(run), part, decoding, captions, features))
+
+
+def _name(recipe: Recipe, part: str, decoding: Decoding, captions: Path | None, features: Path | None) -> str:
+    """What the files of an evaluation are called: the split alone where everything is as in the recipe."""
+    usual = vars(Decoding(**recipe.decoding.model_dump()))
+    names = [_canonical(part)]
+    if _is_other(captions, recipe.data, "captions"):
+        names.insert(0, Path(str(captions)).stem)
+    if _is_other(features, recipe.data, "features"):
+        names.append(Path(str(features)).stem)
+    names += [f"{key}-{value}" for key, value in vars(decoding).items() if value != usual[key]]
+    return "-".join(names)
+
+
+def _canonical(part: str) -> str:
+    name = canonical_split(part)
+    if name is None:
+        raise UnknownName("split", part, SPLITS)
+    return name
+
+
+def _is_other(path: Path | None, data: Data, key: str) -> bool:
+    return path is not None and path.resolve() != locate(getattr(data, key)).resolve()
+
+
+def _open_features(path: Path, header: dict[str, Any]) -> FeatureStore:
+    """The features at `path`, if they are of the kind that the model was trained on."""
+    store = FeatureStore(path)
+    if store.encoder != header["encoder"]:
+        raise DataError(
+            f"{path}: features of {store.encoder}; the run was trained on {header['encoder']}; "
+            "extract them again with that encoder."
+        )
+    if store.flipped:
+        raise DataError(
+            f"{path}: features of mirrored pictures; expected those of the pictures as they are; "
+            "extract them without --flipped."
+        )
+    size = header["model"]["feature_size"]
+    if store.size != size:
+        raise DataError(f"{path}: {store.size} numbers a region; expected {size} as in training; extract them again.")
+    return store
+
+
+def _items(records: Sequence[Record], found: dict[str, list[Caption]], result: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": record.id,
+            "file": record.file,
+            "captions": [_as_json(caption, first=i == 0) for i, caption in enumerate(found[record.id])],
+            "references": list(record.captions),
+            "scores": result.per_id[record.id],
+        }
+        for record in records
+    ]
 
 
 def _as_json(caption: Caption, first: bool) -> dict[str, Any]:
@@ -127,20 +184,24 @@ def _as_json(caption: Caption, first: bool) -> dict[str, Any]:
     return caption.as_dict() | {"tokens": list(caption.tokens), "attention": attention}
 
 
-def _is_current(folder: RunFolder) -> bool:
-    """Whether the captions of the development data come from the checkpoint that is the best now."""
-    if not folder.predictions("dev").exists():
-        return False
+def _is_current(folder: RunFolder, decoding: Decoding) -> bool:
+    """Whether the captions of the development data come from the checkpoint that is the best now, by this search."""
     step = Captioner.open(folder.path).header["progress"]["step"]
-    return bool(read_json(folder.predictions("dev")).get("checkpoint_step") == step)
+    try:
+        page = read_json(folder.predictions("dev"))
+    except DataError:
+        return False
+    found = (page.get("checkpoint_step"), page.get("decoding")) if isinstance(page, dict) else None
+    return found == (step, vars(decoding)) and folder.scores("dev").exists()
 
 
 def write_run_report(run: Path) -> Path:
-    """The page about a run; its development data are captioned first, unless they have been by the best checkpoint."""
-    folder = RunFolder(run)
-    decoding = decoding_of(run)
-    recipe = read_recipe(folder.recipe)
-    if not _is_current(folder):
+    """The page about a run, by the search of its recipe; its development data are captioned first, unless they have
+    been by the best checkpoint.
+    """
+    folder, recipe, decoding = RunFolder(run), _recipe_of(run), decoding_of(run)
+    if not _is_current(folder, decoding):
         evaluate(run, "dev", decoding)
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
-    return write_report(run, pictures, read_credits(locate(recipe.data.captions)), recipe.notice)
+    captions = COCO_CAPTIONS if recipe.data.captions.startswith("seesay:") else None
+    return write_report(run, pictures, read_credits(locate(recipe.data.captions), captions), recipe.notice)

@@ -69,11 +69,11 @@ class Stage(_Section):
 
     objective: Literal["cross_entropy"] = "cross_entropy"
     epochs: int = Field(10, ge=1)
-    pictures_per_batch: int = Field(20, ge=1)
+    pictures_per_batch: int = Field(10, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    warmup: int = Field(100, ge=0)  # steps, but never more than an eighth of the stage's
+    warmup: int = Field(100, ge=0)  # steps, but never more than a tenth of the stage's
     decay: Literal["constant", "cosine", "linear"] = "cosine"
     floor: float = Field(0.02, ge=0, le=1)  # of the learning rate, at the end of the decay
     clip: float = Field(1.0, ge=0)

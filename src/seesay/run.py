@@ -213,7 +213,7 @@ def _epochs(work: Work, curves: _Curves) -> Iterator[Event]:
 def _span(work: Work) -> tuple[int, int]:
     """The steps of the stage under way, and how many of them warm up: a short stage must not end before its warm-up."""
     total = work.stage.epochs * batches(len(work.train), work.stage.pictures_per_batch)
-    return total, min(work.stage.warmup, total // 8)
+    return total, min(work.stage.warmup, total // 10)
 
 
 def _epoch(work: Work) -> Iterator[Step]:

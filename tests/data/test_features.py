@@ -259,8 +259,8 @@ def test_skipped_pictures_are_left_out_and_tried_again(tmp_path: Path) -> None:
     [
         (IDS, "other@8", False, "holds features of net@8 (4 x 6, not flipped); received other@8 (4 x 6, not flipped)"),
         (IDS, "net@8", True, "received net@8 (4 x 6, flipped)"),
-        (IDS[:4], "net@8", False, "holds features of 5 other pictures; received 4 pictures"),
-        (IDS[::-1], "net@8", False, "holds features of 5 other pictures; received 5 pictures"),
+        (["x.jpg", "y.jpg"], "net@8", False, "holds features of 5 other pictures; received 2 pictures"),
+        (IDS[:4], "net@8", True, "received net@8 (4 x 6, flipped)"),
     ],
 )
 def test_a_file_of_other_settings_is_not_mixed(
@@ -271,6 +271,88 @@ def test_a_file_of_other_settings_is_not_mixed(
         writer_of(grids, ids, encoder, flipped)
     assert complaint in str(caught.value) and str(caught.value).endswith("choose another file or delete it.")
     assert grids.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        IDS[:4],
+        IDS[::-1],
+        [*IDS, "new.jpg"],
+        ["a-new.jpg", "d.jpg", "b/é.jpg"],
+        ["e.jpg", "a name far longer than all.jpg"],
+    ],
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_file_follows_when_pictures_come_and_go(tmp_path: Path, ids: list[str], sealed: bool) -> None:
+    path, there = tmp_path / "grids.h5", IDS if sealed else IDS[:2] + IDS[3:]
+    with writer_of(path) as writer:
+        writer.write(there, values()[[IDS.index(name) for name in there]])
+        if sealed:
+            writer.finish()
+    new = [name for name in ids if name not in there]
+    with writer_of(path, ids) as writer:
+        assert writer.missing() == new
+        writer.write(new, values(len(new), seed=1))
+        writer.finish()
+    store = FeatureStore(path)
+    assert store.ids == tuple(ids)
+    for name in ids:
+        expected = values(len(new), seed=1)[new.index(name)] if name in new else values()[IDS.index(name)]
+        np.testing.assert_array_equal(store.read([name])[0], expected)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_row_is_not_taken_along(grids: Path) -> None:
+    data = bytearray(grids.read_bytes())
+    data[read_header(grids).offsets["features"] + 3 * REGIONS * SIZE * 2 + 5] ^= 1
+    grids.write_bytes(data)
+    with writer_of(grids, IDS[1:]) as writer:
+        assert writer.missing() == ["d.jpg"]
+
+
+def test_a_file_that_cannot_follow_stays_as_it_was(grids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = grids.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(DataError, match=r"grids\.h5: cannot be written \(No space left on device\)"):
+        writer_of(grids, [*IDS, "new.jpg"])
+    assert grids.read_bytes() == before and list(grids.parent.iterdir()) == [grids]
+    monkeypatch.undo()
+    with writer_of(grids), pytest.raises(DataError, match="another process is writing it"):
+        writer_of(grids, IDS[:2])
+
+
+def test_a_file_replaced_while_it_is_opened_is_not_written_on(grids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.samestat", lambda *_: False)
+    with pytest.raises(DataError, match="another process is writing it"):
+        writer_of(grids)
+
+
+def test_no_file_stays_where_nothing_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "grids.h5"
+    with pytest.raises(KeyError), writer_of(path) as writer:
+        writer.skip("a.jpg")
+        raise KeyError
+    assert not path.exists()
+    with pytest.raises(KeyError), writer_of(path) as writer:
+        writer.write(IDS[:1], values(1))
+        raise KeyError
+    with writer_of(path) as writer:
+        assert writer.missing() == IDS[1:]
+
+
+def test_a_read_only_place_is_one_line_with_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("seesay.data.feature_file._write_empty", refuse)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(DataError, match=r"grids\.h5: cannot be written \(Read-only file system\)"):
+        writer_of(tmp_path / "grids.h5")
 
 
 def test_a_damaged_file_is_not_written_on(grids: Path) -> None:

@@ -212,7 +212,9 @@ def test_leaving_out_ended_beams_changes_no_answer(width: int, penalty: float) -
     model = Markov()
     found = beam(model, start(*tables), width=width, max_length=7, length_penalty=penalty)
     for table, some in zip(tables, found, strict=True):
-        assert_same(some, plain_beam(table, width, 7, penalty))
+        # Of sentences of equal score, such as 4 4 6 4 and 4 6 4 4, either may be kept.
+        expected = [score for score, _ in plain_beam(table, width, 7, penalty)]
+        assert [hypothesis.score for hypothesis in some] == pytest.approx(expected, abs=1e-4)
     assert model.calls[0] == 40 and sum(model.calls) < 0.8 * 40 * width * len(model.calls)
 
 

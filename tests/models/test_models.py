@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ def test_an_unknown_model_suggests_the_nearest() -> None:
         ("attend_tell", {"hidden_size": 6.0}),
         ("attend_tell", {"hidden_size": True}),
         ("attend_tell", {"hidden_size": -6}),
+        ("attend_tell", {"hidden_size": 10**9}),
         ("attend_tell", {"tied": 1}),
         ("attend_tell", {"dropout": 2.0}),
         ("captioning_rnn", {"dropout": -0.5}),
@@ -87,3 +90,19 @@ def test_weights_that_do_not_fit_are_refused_and_none_is_loaded(change: dict[str
 def test_a_recipe_error_names_the_setting_and_an_example() -> None:
     with pytest.raises(RecipeError, match=r"model.hidden_size: received 'big'; expected int, as in 512"):
         make(hidden_size="big")
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_model_takes_a_size_below_one_or_a_share_of_one(name: str) -> None:
+    fields = [field.name for field in dataclasses.fields(importlib.import_module(f"seesay.models.{name}").Config)]
+    sizes, shares = ([key for key in fields if key.endswith(end)] for end in ("_size", "dropout"))
+    assert sizes and shares
+    for key in sizes:
+        for value in (0, -1, 16_385):
+            with pytest.raises(RecipeError, match=f"model.{key}: received {value}; expected a whole number from 1 to"):
+                make(name, **{key: value})
+    for key in shares:
+        for value in (1.0, 1.5, -0.1, float("nan")):
+            with pytest.raises(RecipeError, match=f"model.{key}: received {value}; expected a share from 0 up to"):
+                make(name, **{key: value})
+        assert getattr(make(name, **{key: 0.99}).config, key) == 0.99

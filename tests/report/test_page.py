@@ -16,6 +16,7 @@ import pytest
 
 from seesay.errors import DataError
 from seesay.report import read_credits, write_report
+from seesay.report.credits import COCO_CAPTIONS
 from seesay.report.reading import Check
 
 Make = Callable[..., Path]
@@ -48,7 +49,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def text(make_run: Make, demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     run = make_run(tmp_path_factory.mktemp("runs") / "first-light", count=16)
-    credits = read_credits(demo_folder / "captions.json")
+    credits = read_credits(demo_folder / "captions.json", COCO_CAPTIONS)
     path = write_report(run, demo_folder / "images", credits, "Sixty photographs teach little.")
     assert path == run / "report.html"
     assert sorted(file.name for file in run.iterdir() if file.is_file()) == [
@@ -64,6 +65,21 @@ def test_the_page_says_in_words_what_was_reached(text: str) -> None:
     assert "All 16 pictures of dev: every picture, best first." in words
     assert "Sixty photographs teach little." in words and "seesay-0.1|ptb-1" in words
     assert "<h1>first-light</h1>" in text and "hidden_size = 512" in text
+
+
+def test_every_metric_says_what_it_means(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    file = run / "scores" / "dev.json"
+    scores = json.loads(file.read_text(encoding="utf-8"))
+    scores["corpus"] |= {"METEOR": 0.25, "CIDEr": 0.875, "SPICE": 0.5}
+    file.write_text(json.dumps(scores), encoding="utf-8")
+    text = write_report(run, None).read_text(encoding="utf-8")
+    for name, value, means in (
+        ("METEOR", "0.250", "word matches, stems, synonyms and paraphrases, weighed by order; 0 to 1"),
+        ("CIDEr", "0.875", "CIDEr-D without clipping and length penalty"),
+        ("SPICE", "0.500", ""),
+    ):
+        assert f'<th scope="row">{name}</th><td>{value}</td><td class="means">{means}</td>' in text
 
 
 def test_every_picture_has_its_card_overlays_and_credit(text: str) -> None:
@@ -143,7 +159,7 @@ def test_a_large_run_says_what_is_left_out(make_run: Make, tmp_path: Path) -> No
 
 
 def test_hostile_text_stays_text(make_run: Make, tmp_path: Path) -> None:
-    one = {"text": HOSTILE, "score": 0.0, "tokens": [HOSTILE, "\ud800"], "attention": None}
+    one = {"text": HOSTILE, "score": 0.0, "tokens": [HOSTILE], "attention": None}
     run = make_run(tmp_path / "<b>", id=HOSTILE, captions=[one, one], references=[HOSTILE])
     (run / "recipe.toml").write_text(f"name = 'x'\nmodel = '''{HOSTILE}'''\n", encoding="utf-8")
     for part in ("predictions", "scores"):

@@ -74,6 +74,9 @@ def test_a_missing_file_is_named(make_run: Make, tmp_path: Path, file: str) -> N
         ("timings.jsonl", b'{"seconds": "long"}'),
         ("predictions/dev.json", b"[]"),
         ("predictions/dev.json", b'{"items": []}'),
+        ("predictions/dev.json", b'{"items": [{"captions": [{"attention": [[NaN]]}]}]}'),
+        ("predictions/dev.json", b'{"split": "dev", "split": "test"}'),
+        ("predictions/dev.json", b'{"split": "\\ud800"}'),
         ("predictions/dev.json", b'{"items": [3], "split": "dev", "decoding": {}, "checkpoint_step": 1}'),
         ("scores/dev.json", b'{"corpus": {"CIDEr-D": "high"}, "signature": "x"}'),
         ("scores/dev.json", b'{"corpus": {}}'),
@@ -97,7 +100,7 @@ def test_a_damaged_file_is_one_line_with_its_name(make_run: Make, tmp_path: Path
         ({"captions": [caption(attention=[[0.5, 0.5]])]}, "2 rows of finite weights"),
         ({"captions": [caption(attention=[[0.5], [0.5, 0.5]])]}, "one list of numbers for each word"),
         ({"captions": [caption(attention=[[-1.0], [1.0]])]}, "none below 0"),
-        ({"captions": [caption(attention=[[float("nan")], [1.0]])]}, "finite weights"),
+        ({"captions": [caption(attention=[[None], [1.0]])]}, "finite weights"),
         ({"captions": [caption(attention="x")]}, "one list of numbers"),
         ({"references": None}, "references as list"),
         ({"scores": {}}, "CIDEr-D as a finite number"),
@@ -122,3 +125,24 @@ def test_splits_come_in_the_order_of_their_names(make_run: Make, tmp_path: Path)
         text = json.dumps(page | {"split": "test"})
         (folder / part / "test.json").write_text(text, encoding="utf-8")
     assert [split.name for split in read_run(folder).splits] == ["dev", "test"]
+
+
+def test_only_the_recipe_s_own_pictures_and_search_are_shown(make_run: Make, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    for name in ("own-dev", "dev-beam-2", "dev-grids2", "val"):
+        (folder / "predictions" / f"{name}.json").write_text("not even JSON", encoding="utf-8")
+    assert [split.name for split in read_run(folder).splits] == ["dev"]
+
+
+def test_scores_of_older_runs_have_coco_s_names(make_run: Make, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    older = {"Bleu_1": "BLEU-1", "Bleu_2": "BLEU-2", "Bleu_3": "BLEU-3", "Bleu_4": "BLEU-4", "ROUGE_L": "ROUGE-L"}
+    before = read_run(folder)
+    for file in (folder / "log.jsonl", folder / "scores" / "dev.json"):
+        text = file.read_text(encoding="utf-8")
+        for name, old in older.items():
+            text = text.replace(f'"{name}"', f'"{old}"')
+        assert '"BLEU-4"' in text
+        file.write_text(text, encoding="utf-8")
+    assert read_run(folder).splits[0].corpus == before.splits[0].corpus
+    assert [check.scores for check in read_run(folder).checks] == [check.scores for check in before.checks]

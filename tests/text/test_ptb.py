@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from seesay.errors import DataError
 from seesay.text.ptb import lex, tokenize
+from seesay.text.ptb_rules import ABBREVIATION
 
 
 @pytest.mark.parametrize(
@@ -77,13 +78,85 @@ def test_any_text_gives_lower_case_tokens_without_spaces(text: str) -> None:
         assert token == token.lower()
 
 
-@pytest.mark.parametrize(
-    "part", ["a", "-", ".", "a.", "a-", "a/", "a@", "'", "<a ", "<a b=", "<!--", "&", "1,", "_", "n't"]
-)
+PARTS = (
+    "a", "-", ".", "a.", "a-", "a/", "a@", "'", "<a ", "<a b=", "<a b='", "<!--", "&", "1,", "1 ", "1-", "_", "n't",
+    "a,", "a.,", "(12) ", "&amp;", "&e", "http://", "www.a", "a.b/", "@a", '"', "x.com", "a?b", "A&", "o'", "d'a",
+    "#", "\\*", "a-b_", "1/2 ", "etc. ", "U.S. T", "\0", "\xa0", "\xad", "‐", "😀", "\u0301", "…", ". ", "%a%b.", "..",
+    "a§", "(^", "y'", "é", "ab'a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_time_grows_with_the_text_and_not_faster(part: str) -> None:
-    start = time.process_time()
-    lex(part * 10_000)
-    assert time.process_time() - start < 5  # seconds; a rule that backtracks takes minutes
+    """Four times the text takes about four times as long; a rule that backtracks takes sixteen."""
+
+    def seconds(count: int) -> float:
+        runs = []
+        for _ in range(3):
+            start = time.process_time()
+            lex(part * count)
+            runs.append(time.process_time() - start)
+        return min(runs)
+
+    lex(part)  # compiles the rules it needs
+    assert seconds(2000) < 9 * max(seconds(500), 0.002)
+
+
+@given(st.text(alphabet="aAbzT.'’-,!?:;)(\"15 /&@<>é\xad ", max_size=40))
+def test_pieces_seen_before_give_what_reading_the_caption_gives(text: str) -> None:
+    kept = [
+        token
+        for token in lex(text)
+        if token not in {"''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
+    ]
+    assert tokenize(text) == kept == tokenize(text)
+
+
+@pytest.mark.parametrize(
+    ("caption", "tokens"),
+    [
+        ("jam, etc. the", "jam , etc. the"),
+        ("jam, etc. The", "jam , etc. . the"),
+        ("the U.S. The end", "the u.s. . the end"),
+        ("the U.S. Reed", "the u.s. reed"),
+        ("Plan B. The end", "plan b . the end"),
+        ("Plan B. the end", "plan b. the end"),
+        ("no. 5 and no. five", "no. 5 and no . five"),
+        ("3 1/2 and (555) 010-2345", "3\xa01/2 and -lrb-555-rrb-\xa0010-2345"),
+        ("a jar., a lid", "a jar. , a lid"),
+        ("cannot, cannot's", "can not , cannot 's"),
+    ],
+)
+def test_what_follows_decides(caption: str, tokens: str) -> None:
+    assert lex(caption) == tokens.split(" ")
+
+
+def test_an_abbreviation_keeps_its_full_stop() -> None:
+    assert all(ABBREVIATION.fullmatch(word) for word in ("St.", "etc.", "MR.", "fig.", "Pa."))
+    assert not any(ABBREVIATION.fullmatch(word) for word in ("pa.", "miss.", "sign.", "xetc."))
+
+
+def test_equals_the_reference_on_sentences_of_our_own() -> None:
+    rows = json.loads(Path(__file__).with_name("golden_tokens.json").read_text(encoding="utf-8"))
+    assert len(rows) > 300
+    assert [(row["text"], tokenize(row["text"])) for row in rows] == [(row["text"], row["tokens"]) for row in rows]
+
+
+# Where ours is known to differ, by class: an example, the reference's tokens, and why it is left so.
+DIFFERENCES = {
+    "a letter assigned to Unicode later vanishes in the reference; ours keeps those between old ones": ("\u0b9dx", "x"),
+    "www twice before a host: the reference reads no path": ("wwwWWW.x.org/a,b", "wwwwww.x.org / a b"),
+    "a school mark with a plus, twice": ("A+A+", "a+a +"),
+    "Y and an apostrophe before a capital": ("Y'She", "y she"),
+    "cont'd with a full stop": ("cont'd.", "cont'd."),
+}
+
+
+@pytest.mark.parametrize("kind", DIFFERENCES)
+def test_differs_from_the_reference_only_where_listed(kind: str) -> None:
+    """Fails when one of them comes to agree: take it off the list then."""
+    caption, reference = DIFFERENCES[kind]
+    assert " ".join(tokenize(caption)) != reference
 
 
 def share_equal(rows: list[dict[str, str]], kind: str) -> float:
@@ -98,7 +171,7 @@ def golden(shared_data: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines if line]
 
 
-@pytest.mark.parametrize(("kind", "floor"), [("real", 0.999), ("adversarial", 0.99), ("fuzz", 0.98)])
+@pytest.mark.parametrize(("kind", "floor"), [("real", 1.0), ("adversarial", 1.0), ("fuzz", 0.995)])
 def test_equals_the_reference_tokenizer(golden: list[dict[str, str]], kind: str, floor: float) -> None:
     assert share_equal(golden, kind) >= floor
 

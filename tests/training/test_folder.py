@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seesay.checkpoint import write_checkpoint
-from seesay.errors import CheckpointError
+from seesay.errors import CheckpointError, DataError
 from seesay.training.folder import RunFolder
 
 HOLD = (
@@ -104,3 +105,61 @@ def test_the_newest_whole_checkpoint_wins_and_says_what_was_refused(tmp_path: Pa
     folder.best.unlink()
     with pytest.raises(CheckpointError, match="damaged"):
         folder.newest()
+
+
+def test_the_lock_and_an_empty_folder_of_its_own_go_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        assert (folder.path / ".lock").exists()
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    with folder.locked():
+        pass
+    assert list(folder.path.iterdir()) == []  # one that was there before stays
+    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "other").locked():
+        (tmp_path / "other" / "kept").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["kept"]
+
+
+def test_a_lock_that_its_owner_has_just_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(file: Any, operation: int) -> None:
+        (tmp_path / ".lock").unlink()
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with pytest.raises(CheckpointError, match="another process is training"), RunFolder(tmp_path).locked():
+        pass
+
+
+def test_what_cannot_be_written_is_one_line_with_its_file(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(DataError, match=r"\.lock: cannot be written \(Is a directory\)"), folder.locked():
+        pass
+    folder.log.mkdir()
+    for attempt in (lambda: folder.append(folder.log, {}), folder.log_size, lambda: folder.cut_log(0)):
+        with pytest.raises(DataError, match=r"log\.jsonl: cannot be written \(Is a directory\)"):
+            attempt()
+    folder.timings.symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"timings\.jsonl: cannot be written \(No space left on device\)"):
+        folder.append(folder.timings, {"seconds": 1})
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(DataError, match="checkpoints: the folder cannot be made"):
+        folder.prepare()
+
+
+def test_a_run_has_begun_when_it_has_come_further_than_its_first_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert not folder.begun()
+    folder.prepare()
+    write_checkpoint(folder.last, {"w": np.ones(1)}, {"progress": {"step": 0}})
+    folder.append(folder.log, {"step": 1})
+    assert not folder.begun()
+    write_checkpoint(folder.last, {"w": np.ones(1)}, {"progress": {"step": 3}})
+    assert folder.begun()
+    folder.last.write_bytes(b"damaged")
+    assert folder.begun()
+    folder.last.unlink()
+    assert folder.begun()  # somebody's log
+    folder.clear()
+    assert not folder.begun() and list(tmp_path.rglob("*.*")) == []

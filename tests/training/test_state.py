@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from seesay.errors import CheckpointError
 from seesay.training.state import Progress, pack, unpack_optimizer
 
 
@@ -55,4 +57,23 @@ def test_what_is_packed() -> None:
 
 def test_progress_goes_through_a_header() -> None:
     progress = Progress(step=7, epoch=2, best_score=0.5, done=True)
-    assert Progress(**progress.as_dict()) == progress
+    assert Progress.of({"progress": progress.as_dict()}, Path("run")) == progress
+
+
+def test_equal_scores_are_decided_by_the_loss() -> None:
+    progress = Progress(step=3)
+    assert progress.offer(0.0002, 5.0)
+    progress.step = 6
+    assert not progress.offer(0.0004, 5.0002)  # noise
+    assert not progress.offer(0.0001, 4.9998)  # and a loss that is the same
+    assert (progress.best_score, progress.best_loss, progress.best_step) == (0.0002, 5.0, 3)
+    assert progress.offer(0.0, 4.9)
+    assert (progress.best_score, progress.best_loss, progress.best_step) == (0.0, 4.9, 6)
+    assert progress.offer(0.1, 9.0) and not progress.offer(0.099, 1.0)
+    assert not Progress(best_score=0.5).offer(0.4, 1.0)
+
+
+@pytest.mark.parametrize("header", [{}, {"progress": 3}, {"progress": {"stepp": 3}}])
+def test_a_header_without_progress_is_one_line(header: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match="runs/x: its checkpoint does not say how far it came"):
+        Progress.of(header, Path("runs/x"))

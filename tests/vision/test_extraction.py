@@ -112,6 +112,7 @@ def test_a_folder_of_bad_pictures_alone_is_an_error(tmp_path: Path, encoder: Enc
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no")
     with pytest.raises(DataError, match="none of its 1 pictures can be read; the first: "):
         extract(tmp_path / "photos", tmp_path / "grids.h5", encoder=encoder, on_bad="skip")
+    assert not (tmp_path / "grids.h5").exists()
 
 
 def test_an_empty_folder_is_an_error_and_leaves_no_file(tmp_path: Path, encoder: Encoder) -> None:
@@ -122,12 +123,52 @@ def test_an_empty_folder_is_an_error_and_leaves_no_file(tmp_path: Path, encoder:
     assert not (tmp_path / "grids.h5").exists()
 
 
-def test_more_pictures_than_the_file_has_are_refused(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+def test_the_file_follows_a_folder_that_changes(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
     output = tmp_path / "grids.h5"
     extract(folder, output, encoder=encoder)
+    before = FeatureStore(output)
+    kept = before.read(["1.jpg", "more/3.jpg"])
     shutil.copy(folder / "0.jpg", folder / "new.jpg")
-    with pytest.raises(DataError, match="holds features of 5 other pictures; received 6 pictures"):
-        extract(folder, output, encoder=encoder)
+    (folder / "0.jpg").unlink()
+    assert extract(folder, output, encoder=encoder) == Summary(made=1, kept=4, skipped={})
+    after = FeatureStore(output)
+    assert after.ids == ("1.jpg", "2.jpg", "more/3.jpg", "more/4.jpg", "new.jpg")
+    np.testing.assert_array_equal(after.read(["1.jpg", "more/3.jpg"]), kept)
+    (folder / "new.jpg").unlink()
+    assert extract(folder, output, encoder=encoder) == Summary(made=0, kept=4, skipped={})
+    assert FeatureStore(output).ids == ("1.jpg", "2.jpg", "more/3.jpg", "more/4.jpg")
+
+
+def test_a_folder_of_other_pictures_alone_is_refused(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    output = tmp_path / "grids.h5"
+    extract(folder, output, encoder=encoder)
+    with pytest.raises(DataError, match="holds features of 5 other pictures; received 2 pictures"):
+        extract(folder / "more", output, encoder=encoder)
+    assert len(FeatureStore(output)) == 5
+
+
+def test_the_advice_about_a_bad_picture_leads_out(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    output, bad = tmp_path / "grids.h5", folder / "0.jpg"
+    bad.write_bytes(bad.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"0\.jpg: .*copy it again or remove it"):
+        extract(folder, output, encoder=encoder, batch_size=1, threads=1)
+    assert not output.exists(), "nothing was extracted, so nothing is left behind"
+    with pytest.raises(DataError):
+        extract(folder, output, encoder=encoder, batch_size=5)
+    bad.unlink()
+    assert extract(folder, output, encoder=encoder) == Summary(made=0, kept=4, skipped={})
+    assert len(FeatureStore(output)) == 4
+
+
+def test_a_file_left_unsealed_at_the_very_end_is_sealed(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    output = tmp_path / "grids.h5"
+    extract(folder, output, encoder=encoder)
+    whole = output.read_bytes()
+    data, start = bytearray(whole), read_header(output).offsets["sha256"]
+    data[start : start + 32] = bytes(32)
+    output.write_bytes(data)
+    assert extract(folder, output, encoder=encoder).nothing_to_do
+    assert output.read_bytes() == whole
 
 
 EXTRACTS = """

@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seesay.errors import DataError
+from seesay.files import _sync_folder, _temporary
 
 FORMAT = b"seesay-features"
 VERSION = 1
@@ -48,28 +49,40 @@ class Header:
         return self.regions * self.size * 2
 
 
-def create(path: Path, ids: Sequence[str], regions: int, size: int, encoder: str, flipped: bool) -> None:
-    """An empty feature file for these pictures: whole at `path` or not there at all.
+Fill = Callable[[Header, int], None]
 
+
+def create(
+    path: Path,
+    ids: Sequence[str],
+    regions: int,
+    size: int,
+    encoder: str,
+    flipped: bool,
+    fill: Fill = lambda header, descriptor: None,
+) -> None:
+    """A feature file for these pictures: whole at `path`, in place of what was there, or not there at all.
+
+    It is empty but for the rows that `fill`, given its header and descriptor, writes.
     Raises `DataError` where ids repeat or are empty, and where the disk has no room for all rows.
     """
     names = _encoded(path, ids)
-    temporary = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    temporary = _temporary(path)
     need = len(ids) * regions * size * 2
     try:
         if shutil.disk_usage(path.parent).free < need:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        _write_empty(temporary, names, regions, size, encoder, flipped)
+        _write_empty(temporary, names, regions, size, encoder, flipped, fill)
         os.replace(temporary, path)
-        with _descriptor(path.parent, os.O_RDONLY) as folder:
-            os.fsync(folder)
+        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # HDF5 reports some failures to write as RuntimeError
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
             f"{path}: cannot be written ({reason}); it needs {need / 1e6:,.0f} MB; choose another file."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only place refuses even this, and the reason above counts
+            temporary.unlink(missing_ok=True)
 
 
 def read_header(path: Path) -> Header:
@@ -128,7 +141,7 @@ def _encoded(path: Path, ids: Sequence[str]) -> npt.NDArray[np.bytes_]:
 
 
 def _write_empty(
-    path: Path, names: npt.NDArray[np.bytes_], regions: int, size: int, encoder: str, flipped: bool
+    path: Path, names: npt.NDArray[np.bytes_], regions: int, size: int, encoder: str, flipped: bool, fill: Fill
 ) -> None:
     with h5py.File(
         path, "w", libver=("v108", "v108"), locking=False
@@ -144,6 +157,7 @@ def _write_empty(
     with _descriptor(path, os.O_RDWR) as descriptor:
         os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)  # a full disk is found now, not after an hour
         os.pwrite(descriptor, names.tobytes(), header.offsets["ids"])
+        fill(header, descriptor)
         os.fsync(descriptor)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from seesay.errors import DataError
+from seesay.text.json_file import read_json
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Credit:
 
     def _parts(self, subject: str) -> list[tuple[str, str]]:
         """The line in pieces, each with its address or an empty one."""
-        parts = [(subject, ""), (self.author, self.source_url), (", ", ""), (self.licence, self.licence_url)]
-        if self.changes:
-            parts.append((f", {self.changes}", ""))
+        pieces = [(self.author, self.source_url), (self.licence, self.licence_url), (self.changes, "")]
+        known = [piece for piece in pieces if piece[0]]
+        parts = [(subject, ""), *known[:1], *(part for piece in known[1:] for part in ((", ", ""), piece))]
         return [*parts, ("; ", ""), *self.captions._parts("captions: ")] if self.captions else parts
 
 
@@ -51,40 +51,36 @@ COCO_CAPTIONS = Credit(
 )
 
 
-def read_credits(captions_json: Path, captions: Credit | None = COCO_CAPTIONS) -> dict[str, Credit]:
+def read_credits(captions_json: Path, captions: Credit | None = None) -> dict[str, Credit]:
     """The credits in a `captions.json` whose records carry `licence`, `licence_url`, `flickr_photo_id`, `flickr_url`.
 
-    Returns `{file: Credit}`; records without a licence are left out, and a caption file of any other kind (another
+    Returns `{file: Credit}`, the files spelt as `seesay.data.records` spells them. A record with only some of these
+    keys is credited with what it has; one without a licence is left out, and a caption file of any other kind (another
     layout of JSON, a text file, a folder) has no credits. `captions` is credited for the human captions.
-    Raises DataError if the file is missing, or a record has a licence but not the rest.
+    Raises DataError if the file is missing.
     """
-    if captions_json.is_dir():
-        return {}
+    if not captions_json.exists():
+        raise DataError(f"{captions_json}: No such file or directory; expected a captions file; check the path.")
     try:
-        records = json.loads(captions_json.read_bytes())
-    except OSError as error:
-        raise DataError(f"{captions_json}: {error.strerror}; expected a captions file; check the path.") from None
-    except (ValueError, RecursionError):
+        records = [] if captions_json.is_dir() else read_json(captions_json)
+    except DataError:
         return {}
-    if not isinstance(records, list):
-        return {}
-    licensed = [r for r in records if isinstance(r, dict) and (r.get("licence") or r.get("licence_url"))]
-    try:
-        return {str(record["file"]): _credit(record, captions) for record in licensed}
-    except KeyError as error:
-        raise DataError(
-            f"{captions_json}: a record with a licence has no {error}; expected file, licence, licence_url, "
-            "flickr_photo_id and flickr_url; complete the record."
-        ) from None
+    named = [r for r in records if isinstance(r, dict) and r.get("file")] if isinstance(records, list) else []
+    return {
+        str(PurePosixPath(str(record["file"]))): _credit(record, captions)
+        for record in named
+        if record.get("licence") or record.get("licence_url")
+    }
 
 
 def _credit(record: dict[str, object], captions: Credit | None) -> Credit:
-    licence_url = str(record.get("licence_url", ""))
+    licence_url, source_url = (str(record.get(key) or "") for key in ("licence_url", "flickr_url"))
+    photograph = record.get("flickr_photo_id")
     return Credit(
-        author=f"Flickr {record['flickr_photo_id']}",
-        licence=_licence_name(licence_url) or str(record.get("licence", "")),
+        author=f"Flickr {photograph}" if photograph else "Flickr" if source_url else "",
+        licence=_licence_name(licence_url) or str(record.get("licence") or licence_url),
         licence_url=licence_url,
-        source_url=str(record.get("flickr_url", "")),
+        source_url=source_url,
         captions=captions,
     )
 

@@ -24,6 +24,8 @@ _MAPS = (
 )
 METRICS = {  # in the order of the table
     "CIDEr-D": "agreement with the human captions, rare words weighing more; 0 to 10",
+    "CIDEr": "CIDEr-D without clipping and length penalty",
+    "METEOR": "word matches, stems, synonyms and paraphrases, weighed by order; 0 to 1",
     "Bleu_4": "share of runs of up to four words that a person wrote too; 0 to 1",
     "Bleu_3": "the same with runs of up to three words",
     "Bleu_2": "the same with runs of up to two words",

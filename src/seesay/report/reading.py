@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from seesay.data.records import SPLITS
 from seesay.errors import DataError
+from seesay.text.json_file import read_json
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
 LARGEST = sys.float_info.max  # a JSON integer may be larger still
+# Runs from before the metrics had COCO's names.
+_RENAMED = {"ROUGE-L": "ROUGE_L"} | {f"BLEU-{n}": f"Bleu_{n}" for n in range(1, 5)}
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,13 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads a run folder. Raises DataError, one line, for each file that is missing or not what it should be."""
+    """Reads a run folder. Raises DataError, one line, for each file that is missing or not what it should be.
+
+    Of the predictions, those named after a split alone are shown: the recipe's own pictures, searched as it says.
+    """
     recipe = _text(folder / "recipe.toml", "a run folder holds the recipe it was made from")
     steps, checks = _read_log(folder / "log.jsonl")
-    files = sorted((folder / "predictions").glob("*.json"))
+    files = [file for split in sorted(SPLITS) if (file := folder / "predictions" / f"{split}.json").exists()]
     if not files:
         raise DataError(f"{folder / 'predictions'}: no captions found. Run 'seesay evaluate {folder}' first.")
     vocabulary, timings = folder / "vocabulary.json", folder / "timings.jsonl"
@@ -119,7 +126,7 @@ def _check(row: Row, where: str) -> Check:
         epoch=_get(row, "epoch", int, where),
         train_loss=_number(row, "train_loss", where),
         dev_loss=_number(row, "dev_loss", where),
-        scores=_numbers(row, "scores", where),
+        scores=_scores(row, "scores", where),
         best=bool(row.get("best", False)),
     )
 
@@ -135,7 +142,7 @@ def _read_split(file: Path, scores_file: Path) -> Split:
         decoding=dict(_get(page, "decoding", dict, file)),
         checkpoint_step=_get(page, "checkpoint_step", int, file),
         signature=_get(scores, "signature", str, scores_file),
-        corpus=_numbers(scores, "corpus", scores_file),
+        corpus=_scores(scores, "corpus", scores_file),
         items=tuple(_item(item, f"{file}: item {number}") for number, item in enumerate(items, 1)),
     )
 
@@ -200,13 +207,9 @@ def _text(file: Path, expected: str) -> str:
 
 
 def _json(file: Path) -> Row:
-    text = _text(file, "expected a file written by 'seesay evaluate'")
-    try:
-        page = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON ({error}). The file is damaged: run 'seesay evaluate' again.") from None
+    page = read_json(file)
     if not isinstance(page, dict):
-        raise _wrong(file, type(page).__name__, "a JSON object")
+        raise _wrong(file, type(page).__name__, "a JSON object, as 'seesay train' and 'seesay evaluate' write it")
     return page
 
 
@@ -238,9 +241,9 @@ def _number(row: Row, key: str, where: str | Path) -> float:
     return float(value)
 
 
-def _numbers(row: Row, key: str, where: str | Path) -> dict[str, float]:
+def _scores(row: Row, key: str, where: str | Path) -> dict[str, float]:
     values = _get(row, key, dict, where)
-    return {str(name): _number(values, name, where) for name in values}
+    return {_RENAMED.get(name, str(name)): _number(values, name, where) for name in values}
 
 
 def _strings(row: Row, key: str, where: str) -> tuple[str, ...]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 
 from seesay.errors import DataError
-from seesay.text.ptb_rules import SHAPES, WRITTEN, rules_for
+from seesay.text.ptb_rules import ABBREVIATION, SHAPES, WRITTEN, rules_for
 
 VERSION = "seesay-ptb-2"
 
 # Brackets are written -LRB- and so on, lower-cased before the list is applied: they stay, as in every COCO score.
 _DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-_LONE = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[,.!?;:]?|[.,;:!?&-]|")
+_LONE = re.compile(r"""["(]?[A-Za-z]+(?:['-][A-Za-z]+)*[,.!?;:]?[")]?|'(?:[smd]|re|ve|ll)|[]["(){}.,;:!?&-]|""")
 _SPACE = re.compile(r"[\x01-\x20]+")
-_PLAIN = re.compile(r"([A-Za-z]+)(?=[ ,]|\n$)")
+_WHOLE = r"(?!(?:cannot|gonna|wanna|gotta|lemme|gimme)\b)[A-Za-z]"  # the others are two words each
+_PLAIN = re.compile(rf"{_WHOLE}[A-Za-z]*(?=,?[ \n])", re.IGNORECASE)
+_SINGLE = re.compile(rf"{_WHOLE}[A-Za-z]+[,.!?;:]?", re.IGNORECASE)
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&nbsp;": "", "&quot;": "''", "&apos;": "'"}
-_AFTER = ("", " zzz", " Zzz", " The zzz", " 5 zzz", " . . .", " ' zzz")
+_AFTER = (" z", " Z", " The ", " 5", " .")  # what can change a full stop: the start of a sentence, a number
 _VANISHING = frozenset("\0\xa0٫‐")
 _MOST_REMEMBERED = 65536  # pieces; each shorter than 64 characters: a hostile text must not stay in memory
 
@@ -30,13 +32,20 @@ class _Remembered(dict[str, tuple[str, ...]]):
     def __missing__(self, piece: str) -> tuple[str, ...]:
         if len(piece) >= 64 or not _LONE.fullmatch(piece):
             raise KeyError(piece)
-        readings = [_kept(lex(piece + after)) for after in _AFTER]
-        tokens = readings[0]
-        if any(reading[: len(tokens)] != tokens for reading in readings) or len(readings[1]) != len(tokens) + 1:
-            raise KeyError(piece)
+        if _SINGLE.fullmatch(piece) and not ABBREVIATION.fullmatch(piece):
+            tokens: tuple[str, ...] = (piece.rstrip(",.!?;:").lower(),)
+        else:
+            tokens = self._tried(piece)
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
         self[piece] = tokens
+        return tokens
+
+    @staticmethod
+    def _tried(piece: str) -> tuple[str, ...]:
+        tokens = _kept(lex(piece))
+        if piece[-1:] == "." and any(_kept(lex(piece + after))[: len(tokens)] != tokens for after in _AFTER):
+            raise KeyError(piece)
         return tokens
 
 
@@ -74,7 +83,10 @@ def lex(caption: str) -> list[str]:
     tokens: list[str] = []
     place, end = 0, len(caption)
     while place < end:
-        if space := _SPACE.match(shape, place):
+        if plain := _PLAIN.match(shape, place):
+            place = plain.end()
+            tokens.append(plain[0].lower())
+        elif space := _SPACE.match(shape, place):
             place = space.end()
         else:
             place, token = _longest(caption, shape, place)

@@ -21,8 +21,8 @@ WRITTEN = {
     "¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "\xad": "-",
 }  # fmt: skip
 _FAMILIES = {
-    "’": "’\x92", "‘": "‘‛\x91", "“": "“”«»‹›\x93\x94", "‐": "‐‑\u058a", "²": "²³¹⁰⁴⁵⁶⁷⁸⁹", "₀": "₀₁₂₃₄₅₆₇₈₉", "‚": "‚„‟",
-    "٫": "٫٬", "⁄": "⁄", "\xad": "\xad", "\xa0": "\xa0", " ": "\u2028\u2029",
+    "’": "’\x92", "‘": "‘‛\x91", "“": "“”«»‹›\x93\x94", "‐": "‐‑\u058a", "‚": "‚„‟",
+    "²": "²³¹⁰⁴⁵⁶⁷⁸⁹", "₀": "₀₁₂₃₄₅₆₇₈₉", "٫": "٫٬", "⁄": "⁄", "\xad": "\xad", "\xa0": "\xa0", " ": "\u2028\u2029",
     "§": "".join(sorted(set(WRITTEN) - set(printable) - set("“”«»‹›\x93\x94‘‛\x91’\x92\xad"))),
     "\0": "\0",
 }  # fmt: skip
@@ -78,8 +78,8 @@ SHAPES.update({ord(character): family for family, members in _FAMILIES.items() f
 _L = "A-Za-zÉé"
 _X = rf"{_L}\u0300\xad"  # what a word is made of
 _LETTER = rf"(?:[{_X}]|&[aeiou](?:acute|grave|uml);)"
-_WORD = rf"{_LETTER}(?:{_LETTER}|[\d٠]|‐(?=[{_X}\d٠]))*"
-_THING = rf"[{_L}\d٠\xad]+"
+_WORD = rf"{_LETTER}(?:{_LETTER}|[\d٠])*"
+_THING = rf"(?:[{_L}\xad][{_L}\d٠\xad]*|[\d٠][{_L}\d٠]*)"
 _ASCII = r"[A-Za-z0-9]"
 _END = rf"(?![{_L}\d٠])"
 _AP = r"(?:['’]|&apos;)"
@@ -88,11 +88,11 @@ _NUMBER = r"[\d٠]*(?:[.,:٫\xad][\d٠]+)+"
 _DIGITS = r"[\d٠]{1,4}"
 
 _TITLES = (
-    "adj|adm|alex|assoc|asst|atty|ave|brig|capt|cf|cie|cmdr|col|comdr|cpl|dept|drs?|elec|ft|gen|govs?|hon|insp|invt|jos|"
+    "adj|adm|alex|assoc|asst|attys?|ave|brig|capt|cf|cie|cmdr|col|comdr|cpl|dept|drs?|elec|ft|gen|govs?|hon|insp|invt|jos|"
     "lieut|lt|maj|messrs|mfg|mlle|mme|mrs?|ms|msgr|mt|natl|ph|pres|profs?|pvt|reps?|rev|sens?|sgt|ste?|supt|treas|vs|wm"
 )
 _ENDING = (
-    "ala?|apr|ariz|assn|aug|bhd|bldg|blvd|bros|calif|colo?|conn|corp|cos?|ct|dec|ed\\.d|esq|est|etc|ext|feb|fla|fri|ga|inc|"
+    "ala?|apr|ariz|assn|aug|bhd|bldg|blvd|bros|calif|colo|conn|corp|cos?|ct|dec|ed\\.d|esq|est|etc|ext|feb|fla|fri|ga|inc|"
     "ind|intl|jan|jr|jul|jun|kans?|ky|ltd|mar|md|mich|minn|mon?|mont|neb|nev|nov|oct|okla|penn|ph\\.d|plc|pty|rd|rt|sept?|"
     "seq|sq|sr|sys|tel|tenn|thu(?:rs)?|tues?|univ|va|vt|wed|wis|wyo|"
     "(?-i:A[Zz]|A[Rr][Kk]|D[Ee][Ll]|I[Ll][Ll]|L[Aa]|M[Aa][Ss][Ss]|M[Ii][Ss][Ss]|O[Rr][Ee]|P[Aa]|T[Ee][Xx]|W[Aa][Ss][Hh])"
@@ -103,7 +103,7 @@ _STARTERS = (  # a capital word that begins a sentence after an acronym: "the U.
 )
 _STARTS = rf"{_SPACES}(?-i:(?=[A-Z]))(?:{_STARTERS})[\s\xa0\0]"
 _NAME = r"[A-Za-z][\w:.-]*"
-_HOST = r"[^\s\"<>|.!?(){},$'=^:;/\\`\[\]@_\d-][^\s\"<>|.!?(){},$'=^:;/\\`\[\]@_-]{0,63}"
+_HOST = r"[^\s\"<>|.!?(){},$'=^:;/\\`\[\]@_\d-][^\s\"<>|.!?(){},$'=^:;/\\`\[\]@_\d-]{0,63}"
 _PATH = r"/[^ \t\n\f\r\"<>|()]+[^ \t\n\f\r\"<>|.!?(){},-]"
 _GROUP = r"[ \xa0-]"
 
@@ -120,27 +120,32 @@ _RULES = (
     (ascii_letters, r"[a-z](?:\.[a-z])+\.|[a-z]\.", "", ""),
     (ascii_letters, r"[a-z]", rf"\.{_STARTS}", ""),
     (_THINGS, rf"(?:{_ASCII}+-)+[a-z](?:\.[a-z])+\.(?:-{_ASCII}+)*", "", ""),
-    (_THINGS, rf"{_ASCII}+(?:[.,]{_ASCII}*){{1,30}}(?:-[a-z]\.(?:[a-z]\.)+)", "", ""),
-    (ascii_letters, r"(?:can(?=not)|gon(?=na)|wan(?=na)|got(?=ta)|lem(?=me)|gim(?=me))", rf"(?:not|na|ta|me)(?![{_X}\d٠])", ""),
+    (_THINGS, rf"{_ASCII}+(?:[.,]{_ASCII}*){{1,30}}(?:-[a-z]\.(?:[a-z]\.)+)(?:-{_ASCII}+)*", "", ""),
+    ("cC", "can", rf"not(?![{_X}\d٠])", ""),
+    ("gwGW", "gon|wan", rf"na(?![{_X}\d٠])", ""),
+    ("gG", "got", rf"ta(?![{_X}\d٠])", ""),
+    ("lgLG", "lem|gim", rf"me(?![{_X}\d٠])", ""),
     (_LETTERS, _WORD, rf"{_AP}(?:[smd]|re|ve|ll)", ""),
     (_LETTERS, _WORD, "", ""),
     (_THINGS, _THING, "", ""),
-    (_THINGS, rf"{_THING}(?:[-_‐]{_THING})+", "", ""),
+    (_THINGS, rf"{_THING}(?:-[{_L}\d٠\xad]+)+", "", ""),
+    (_THINGS, rf"[{_L}\d٠]+(?:[-_‐][{_L}\d٠]+)+", "", ""),
     (_THINGS + "\u0300&", rf"(?:{_WORD}|{_THING}(?:[-_‐]{_THING})*)\.", r"[,;:]", ""),
     (_LETTERS, rf"{_WORD}\.{_WORD}(?:\.{_WORD})*\.", r"[,;:]", ""),
     (ascii_letters + digits, rf"{_ASCII}+(?:-[a-z]+)*(?:\\?/{_ASCII}+(?:-[a-z]+)*){{1,2}}", "", ""),
-    (ascii_letters, r"[a-z]*(?!n)[a-z]", r"n(?:['’`‘]|&apos;)t", ""),
-    ("nN", rf"n{_AP}t", "", "n't"),
+    (ascii_letters, r"[a-z\xad]*(?!n)[a-z]", r"n(?:['’`‘]|&apos;)t", ""),
+    ("nN", r"n(?:['’]|(?-i:&apos;))t", "", "n't"),
+    ("nN", r"n&apos;t", "", ""),
     ("nN", r"n[`‘]t", "", "n`t"),
     ("'’&", rf"{_AP}[smd]", "", "apostrophe"),
     ("'", r"'(?:[smd]|re|ve|ll)", r"[^A-Za-z]", "apostrophe"),
     ("’&", r"(?:’|&apos;)(?:re|ve|ll)", "", "apostrophe"),
     ("'", r"'t", r"(?:is|was)", ""),
-    ("dloDLO", rf"[dlo](?:{_AP}|[`‘])[{_L}][{_L}\d٠]+(?:-{_THING})*", "", ""),
+    (_THINGS, rf"(?:{_THING}[-_‐])*[dlo](?:{_AP}|[`‘])[{_L}\d٠]{{2,}}(?:[-_‐]{_THING})*", "", ""),
     ("nN", rf"n(?:{_AP}|[`‘])[{_L}]{{2,}}", "", ""),
     (ascii_letters, rf"(?-i:[A-HJ-XZ])(?:{_AP}|[`‘])[{_L}]{{2,}}", "", ""),
     (ascii_letters + "Éé", rf"[{_L}]*[aeiouy](?<=[{_L}].)(?:{_AP}|[`‘])(?:[aeiou]|(?-i:[A-Z]))[{_L}]*", "", ""),
-    (ascii_letters, rf"(?:c{_AP}mon|s{_AP}mores|e{_AP}er|cap{_AP}n|nat{_AP}l)", "", ""),
+    (ascii_letters, rf"(?:c{_AP}mon|s{_AP}mores|e{_AP}er|cap{_AP}n|nat{_AP}l|cont{_AP}d|c{_AP}est)", "", ""),
     ("djlDJL", rf"[djl]{_AP}", "", ""),
     ("yY", rf"y{_AP}", rf"[{_L}]{{2}}", ""),
     (ascii_letters, rf"(?:ol|dunkin|somethin){_AP}", "", ""),
@@ -154,14 +159,15 @@ _RULES = (
     ("+-", r"[-+][\d٠]+", "", ""),
     (digits + "٠", rf"(?:{_DIGITS}[- \xa0])?{_DIGITS}(?:\\?/|⁄){_DIGITS}", "", "spaced"),
     (digits, r"\d{1,2}[-/]\d{1,2}[-/]\d{2,4}", "", ""),
-    (_THINGS, rf"{_ASCII}+(?:[.,]{_ASCII}*){{1,30}}(?<![,])(?:-{_ASCII}+)+", "", ""),
+    (_THINGS, rf"{_ASCII}+(?:[.,]{_ASCII}*){{1,30}}(?:-{_ASCII}+)+", "", ""),
+    (_THINGS, rf"{_ASCII}+(?:[.,]{_ASCII}*){{1,30}}(?:-{_ASCII}+)+\.", "[,;:]", ""),
     (
         digits + "(+",
         rf"(?:\(\d{{2,3}}\)[ \xa0]?|\+?(?:\d{{2,4}}{_GROUP})?\d{{2,4}}{_GROUP})\d{{3,4}}{_GROUP}?\d{{3,5}}",
         "",
         "spaced",
     ),
-    (ascii_letters, r"(?-i:[A-Z]+(?:&(?:amp;|AMP;)?[A-Z]+)+)", "", ""),
+    (ascii_letters, r"(?-i:[A-Z]+(?:&(?i:amp;)?[A-Z]+)+)", "", ""),
     (_LETTERS, rf"{_WORD}(?:[.!?]{_WORD})+", "", ""),
     (
         _THINGS,
@@ -172,6 +178,7 @@ _RULES = (
     ),
     ("hH", r"https?://[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-]", "", ""),
     ("wW", rf"www\.(?:[^ \t\n\f\r\"`<>|.!?(){{}},/]{{1,99}}\.){{1,9}}[a-z]{{2,4}}(?:{_PATH})?", "", ""),
+    ("wW", rf"www\.(?:[^ \t\n\f\r\"`<>|.!?(){{}},]{{1,99}}\.){{1,9}}[a-z]{{2,4}}(?:{_PATH})?", "", ""),
     ("", rf"{_HOST}(?:\.{_HOST}){{0,9}}\.(?:com|net|org|edu)(?:{_PATH})?", "", ""),
     (
         ascii_letters + digits + "<",
@@ -203,6 +210,9 @@ _RULES = (
     ("<>", r"<<|>>", "", ""),
     ('"&', r"\"|(?-i:&quot;)", r"[A-Za-z0-9$]", "``"),
 )  # fmt: skip
+
+
+ABBREVIATION = re.compile(rf"(?:{_ENDING}|{_TITLES}|art|ca|figs?|nos?|op|pp)\.", re.IGNORECASE)
 
 
 def rules_for(first: str) -> list[tuple[re.Pattern[str], str]]:

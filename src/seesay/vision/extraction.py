@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seesay.data.features import FeatureWriter, open_writer
+from seesay.data.feature_writer import FeatureWriter, open_writer
 from seesay.data.images import find_pictures, open_picture, to_square
 from seesay.errors import DataError
 from seesay.vision.encoders import Encoder, load_encoder
@@ -59,8 +59,9 @@ def extract(
 
     Each of `threads` (by default one a core) reads and encodes whole batches by itself; the caller's thread writes.
     `progress(done, total)` is called after each batch. With `on_bad="skip"` pictures that cannot be read are left out
-    and listed; run again, they are tried again. Raises `DataError` for an empty folder, a bad picture (`"stop"`), and
-    where `output` was begun with other pictures or settings.
+    and listed; run again, they are tried again. Where pictures came or went since `output` was made, it follows, and
+    the features of the others stay. Raises `DataError` for an empty folder, a bad picture (`"stop"`), and where
+    `output` was begun with other settings or holds other pictures alone.
     """
     folder, output = Path(folder), Path(output)
     ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
@@ -69,6 +70,7 @@ def extract(
     with open_writer(output, ids, encoder.regions, encoder.size, encoder.name, encoder.flipped) as writer:
         missing = writer.missing()
         if not missing:
+            writer.finish()  # a process killed at the very end has left it unsealed
             return Summary(0, len(ids), {})
         done = len(ids) - len(missing)
         progress(done, len(ids))
@@ -98,17 +100,18 @@ def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, th
     # One torch thread in each: threads that share a picture wait for one another at every layer, these never do.
     usual = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        running: set[Future[Batch]] = set()
+        running: list[Future[Batch]] = []  # in the order of the pictures
         try:
             while True:
                 for part in parts:
-                    running.add(pool.submit(_encode, folder, part, encoder))
+                    running.append(pool.submit(_encode, folder, part, encoder))
                     if len(running) >= 2 * threads:
                         break
                 if not running:
                     return
-                ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
+                ready = wait(running, return_when=FIRST_COMPLETED).done
+                done, running = [f for f in running if f in ready], [f for f in running if f not in ready]
+                for future in done:
                     yield future.result()
         finally:
             for future in running:

@@ -1,0 +1,92 @@
+"""METEOR 1.5 for English without Java: matches by word, stem, WordNet synset and paraphrase, equal to the original.
+
+Its data (WordNet's synsets, 5.3 million paraphrases) comes from the `pycocoevalcap` wheel (`pip install
+'seesay[meteor]'`), is packed once into a file in the user's cache folder and mapped into memory from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+
+from seesay.metrics.meteor.align import align
+from seesay.metrics.meteor.cache import MeteorMissing, open_cache
+from seesay.metrics.meteor.lexicon import Lexicon
+from seesay.metrics.meteor.normalize import normalize
+from seesay.metrics.meteor.phrases import PhraseTable
+from seesay.metrics.meteor.sentences import Sentence, possible_matches, prepare
+from seesay.metrics.meteor.statistics import Statistics, gather, score, total
+from seesay.metrics.meteor.store import Arrays
+from seesay.metrics.pairs import Scores, check_pairs
+
+__all__ = ["Meteor", "MeteorMissing"]
+
+_BATCH = 128  # pictures: their sentences are looked up together
+
+
+class Meteor:
+    """METEOR 1.5, English, as COCO runs it; `Meteor.load()` makes one.
+
+    Source: Denkowski and Lavie 2014, with the parameters alpha 0.85, beta 0.2, gamma 0.6, delta 0.75.
+
+    >>> try:
+    ...     scorer = Meteor.load()
+    ... except MeteorMissing:
+    ...     print(1.0)
+    ... else:
+    ...     print(scorer.score({"1": ["a", "dog", "runs"]}, {"1": [["a", "dog", "runs"], ["dogs"]]}).corpus)
+    1.0
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._lexicon = Lexicon(arrays)
+        self._table = PhraseTable(arrays)
+
+    @classmethod
+    def load(cls, cache: Path | None = None, progress: Callable[[str], None] | None = None) -> Meteor:
+        """A scorer on the packed data in the file `cache`, which is built first where it is absent or damaged.
+
+        Without `cache` the file lies in $SEESAY_CACHE, else $XDG_CACHE_HOME/seesay, else ~/.cache/seesay. Building
+        takes most of a minute and tells `progress` how far it is. Raises MeteorMissing when the file must be built
+        and pycocoevalcap is not installed, DataError when its data is damaged or the file cannot be written.
+        """
+        return cls(open_cache(cache, progress or (lambda message: None)))
+
+    def score(self, candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]) -> Scores:
+        """The score (0 to 1) of each tokenised candidate against the reference that suits it best.
+
+        The corpus score comes from the summed statistics of those pairs, not from the mean of the scores. An empty
+        candidate scores 0. Raises DataError when the ids differ or there is no candidate.
+        """
+        check_pairs(candidates, references)
+        best: dict[str, Statistics] = {}
+        ids = iter(candidates)
+        while batch := list(islice(ids, _BATCH)):
+            best.update(self._batch({i: _line(candidates[i]) for i in batch}, {i: references[i] for i in batch}))
+        return Scores(score(total(best.values())), {i: score(statistics) for i, statistics in best.items()})
+
+    def _batch(self, candidates: dict[str, str], references: dict[str, list[list[str]]]) -> dict[str, Statistics]:
+        lines = {i: [line for tokens in captions for line in _lines(tokens)] for i, captions in references.items()}
+        distinct = list(dict.fromkeys([*candidates.values(), *(line for group in lines.values() for line in group)]))
+        prepared = prepare([normalize(line) for line in distinct], self._lexicon, self._table)
+        sentences = dict(zip(distinct, prepared, strict=True))
+        return {
+            i: max((_pair(sentences[candidate], sentences[line]) for line in lines[i]), key=score)
+            for i, candidate in candidates.items()
+        }
+
+
+def _line(tokens: list[str]) -> str:
+    """A candidate as COCO hands it to METEOR."""
+    return " ".join(tokens).replace("|||", "").replace("  ", " ")
+
+
+def _lines(tokens: list[str]) -> list[str]:
+    """A reference as COCO hands it to METEOR, where three bars begin another reference."""
+    return " ".join(tokens).split("|||")
+
+
+def _pair(candidate: Sentence, reference: Sentence) -> Statistics:
+    matches, chunks = align(possible_matches(candidate, reference), len(candidate.is_function))
+    return gather(candidate.is_function, reference.is_function, matches, chunks)

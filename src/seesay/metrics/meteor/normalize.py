@@ -40,11 +40,12 @@ _HAS_LETTER = re.compile(f"[{_LETTER}]")
 
 # Titles and the like that keep their full stop before a capital, and those that keep it before a number. Only the
 # ones that lower-cased text can hold matter elsewhere, but a caller may pass capitals.
-_ABBREVIATIONS = frozenset(
+_TITLES = (
     "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z Adj Adm Adv Asst Bart Bldg Brig Bros Capt Cmdr Col Comdr Con "
     "Corp Cpl DR Dr Drs Ens Gen Gov Hon Hr Hosp Insp Lt MM MR MRS MS Maj Messrs Mlle Mme Mr Mrs Ms Msgr Op Ord Pfc Ph "
-    "Prof Pvt Rep Reps Res Rev Rt Sen Sens Sfc Sgt Sr St Supt Surg v vs i.e rev e.g Nos Nr".split()
+    "Prof Pvt Rep Reps Res Rev Rt Sen Sens Sfc Sgt Sr St Supt Surg v vs i.e rev e.g Nos Nr"
 )
+_ABBREVIATIONS = frozenset(_TITLES.split())
 _BEFORE_NUMBERS = frozenset(("No", "Art", "pp"))
 
 

@@ -17,9 +17,6 @@ from seesay.metrics.meteor.store import Arrays
 
 JAR, PARAPHRASES = "meteor-1.5.jar", "data/paraphrase-en.gz"
 
-# Set beside a neighbour that the table has both as source and as target: the aligner then sees the match twice.
-BOTH_WAYS = np.uint32(1 << 31)
-
 _CHUNK = 200_000  # paraphrases at a time: bounds the memory
 _KNOWN_WORDS = 1 << 17  # more than the table's 43,139
 
@@ -76,7 +73,7 @@ def _rows(name: str, sets: dict[str, set[int]]) -> Arrays:
 
 
 def _pack_paraphrases(table: Path, progress: Callable[[str], None]) -> Arrays:
-    """The phrases, sorted by hash, and for each the places of those it matches, whichever way the table has it."""
+    """The phrases, sorted by hash, and the paraphrases of each."""
     sources, targets = [], []
     with gzip.open(table, "rt", encoding="utf-8", newline="\n") as lines:
         while chunk := list(islice(lines, 3 * _CHUNK)):
@@ -89,18 +86,17 @@ def _pack_paraphrases(table: Path, progress: Callable[[str], None]) -> Arrays:
     sources.clear()
     targets.clear()
     phrases = np.unique(np.concatenate((left, right)))
-    return {"phrase_hashes": phrases, **_neighbours(phrases, left, right)}
+    return {"phrase_hashes": phrases, **_targets(phrases, left, right)}
 
 
-def _neighbours(phrases: Hashes, left: Hashes, right: Hashes) -> Arrays:
-    first = np.searchsorted(phrases, left).astype(np.uint64)
-    second = np.searchsorted(phrases, right).astype(np.uint64)
-    shift, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
-    pairs, times = np.unique(np.concatenate((first << shift | second, second << shift | first)), return_counts=True)
-    counts = np.bincount((pairs >> shift).astype(np.int64), minlength=len(phrases))
+def _targets(phrases: Hashes, left: Hashes, right: Hashes) -> Arrays:
+    """For each phrase the places of its paraphrases, in the table's order: it decides between equal alignments."""
+    sources = np.searchsorted(phrases, left)
+    order = np.argsort(sources, kind="stable")
+    counts = np.bincount(sources, minlength=len(phrases))
     return {
-        "neighbour_starts": np.concatenate(([0], np.cumsum(counts))).astype(np.uint32),
-        "neighbours": (pairs & mask).astype(np.uint32) | np.where(times > 1, BOTH_WAYS, np.uint32(0)),
+        "target_starts": np.concatenate(([0], np.cumsum(counts))).astype(np.uint32),
+        "targets": np.searchsorted(phrases, right).astype(np.uint32)[order],
     }
 
 

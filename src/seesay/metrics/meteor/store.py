@@ -27,16 +27,17 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
 
     Raises DataError where the place cannot be written.
     """
-    table, parts, offset = [], [], 0
+    table, offset = [], 0
+    parts: list[bytes | memoryview] = []
     for name, array in arrays.items():
         data = np.ascontiguousarray(array)
         gap = -data.nbytes % _ALIGN
         table.append({"name": name, "dtype": data.dtype.str, "offset": offset, "length": len(data)})
-        parts += [memoryview(data).cast("B") if len(data) else b"", bytes(gap)]
+        parts += [data.view(np.uint8).data, bytes(gap)]
         offset += data.nbytes + gap
     header = json.dumps(table).encode()
     header += b" " * (-(len(_MAGIC) + _DIGEST + 8 + len(header)) % _ALIGN)
-    body = [len(header).to_bytes(8, "little"), header, *parts]
+    body: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header, *parts]
     digest = hashlib.sha256()
     for part in body:
         digest.update(part)

@@ -1,0 +1,100 @@
+"""Layers upon layers: each reads what both directions of the one below wrote, and dropout stands between two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.packing import Packing
+from seesay.scratch.sequence import Gradients, Kernel, State
+from seesay.scratch.threads import in_parallel
+
+# Below this many multiplications a step the interpreter's own time rules, and a second thread would only wait for it.
+WORTH_A_THREAD = 250_000
+
+
+class StackCache(NamedTuple):
+    """What the way back needs of the way forth."""
+
+    kernel: Kernel
+    packing: Packing
+    layers: list[list[Any]]  # a cache for each direction
+    masks: Sequence[Array]
+
+
+class StackGradients(NamedTuple):
+    """The gradients of a whole stack."""
+
+    x: Array
+    state: State
+    weights: list[Weights]  # layer by layer, forwards before backwards
+
+
+def stack_forward(
+    kernel: Kernel, layers: list[list[Weights]], x: Array, state: State, packing: Packing, masks: Sequence[Array]
+) -> tuple[Array, State, StackCache]:
+    """Outputs (N, D P), last state and cache, from rows x (N, I) and a sorted state ((L D, B, P), ...).
+
+    `masks` are the rows of factors (N, D P) that dropout puts between two layers; none where nothing is dropped.
+    """
+    directions, hidden = len(layers[0]), state[0].shape[2]
+    caches, states = [], []
+    for number, weights in enumerate(layers):
+        if number and masks:
+            x = x * masks[number - 1]
+        out = np.empty((packing.rows, directions * hidden), x.dtype)
+        tasks = [
+            partial(
+                kernel.forward,
+                x,
+                weights[way],
+                tuple(part[number * directions + way] for part in state),
+                packing,
+                way == 1,
+                out[:, way * hidden : (way + 1) * hidden],
+            )
+            for way in range(directions)
+        ]
+        found = in_parallel(tasks, worth_a_thread(weights[0], packing.batch))
+        states += [last for last, _ in found]
+        caches.append([cache for _, cache in found])
+        x = out
+    last = tuple(np.stack(parts) for parts in zip(*states, strict=True))
+    return x, last, StackCache(kernel, packing, caches, masks)
+
+
+def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradients:
+    """Gradients by x (N, I), by the initial state and by every layer's weights; the cache is spent then."""
+    states: list[State] = []
+    by_weights: list[Weights] = []
+    for number in reversed(range(len(cache.layers))):
+        caches = cache.layers.pop()
+        directions = len(caches)
+        hidden = dout.shape[1] // directions
+        tasks = [
+            partial(
+                cache.kernel.backward,
+                caches[way],
+                dout[:, way * hidden : (way + 1) * hidden],
+                tuple(part[number * directions + way] for part in dstate),
+            )
+            for way in range(directions)
+        ]
+        found: list[Gradients] = in_parallel(tasks, worth_a_thread(caches[0].w, cache.packing.batch))
+        dout = found[0].x
+        if directions == 2:
+            dout += found[1].x
+        if number and cache.masks:
+            dout *= cache.masks[number - 1]
+        states[:0] = [gradients.state for gradients in found]
+        by_weights[:0] = [gradients.weights for gradients in found]
+    return StackGradients(dout, tuple(np.stack(parts) for parts in zip(*states, strict=True)), by_weights)
+
+
+def worth_a_thread(weights: Weights, rows: int) -> bool:
+    """Whether a step of a direction over this many rows is long enough for a thread of its own."""
+    return weights.hh.size * rows >= WORTH_A_THREAD

@@ -1,0 +1,123 @@
+"""Two directions, or two halves of a batch, at once. NumPy lets go of the interpreter inside its loops and products."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+from seesay.errors import DataError
+
+Result = TypeVar("Result")
+
+
+def _at_start() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(given)) if given.isdecimal() else usable
+
+
+_threads = _at_start()
+
+
+def get_num_threads() -> int:
+    """How many threads the engine uses: at the start OMP_NUM_THREADS, else the processors this process may use.
+
+    >>> get_num_threads() >= 1
+    True
+    """
+    return _threads
+
+
+def set_num_threads(count: int) -> None:
+    """Uses up to this many threads from now on. Raises DataError below 1.
+
+    A sum over two halves of a batch rounds differently from one sum, so the last bit of a weight gradient can depend
+    on this number; with one number everything repeats exactly.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1); get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    global _threads
+    if count < 1:
+        raise DataError(f"threads: expected 1 or more, received {count}.")
+    _threads = count
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="seesay-scratch")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def in_parallel(tasks: Sequence[Callable[[], Result]], parallel: bool = True) -> list[Result]:
+    """The results of these tasks, in order; each on a thread of its own where there are threads for it.
+
+    >>> in_parallel([lambda: 1, lambda: 2])
+    [1, 2]
+    """
+    if not parallel or len(tasks) < 2 or _threads < 2:
+        return [task() for task in tasks]
+    futures = [_pool(_threads - 1).submit(task) for task in tasks[1:]]
+    return [tasks[0](), *(future.result() for future in futures)]
+
+
+@cache
+def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """OpenBLAS's own reader and setter of its thread count, as NumPy's wheels carry it; None for any other BLAS."""
+    for folder in (Path(np.__file__).parent.parent / "numpy.libs", Path(np.__file__).parent / ".dylibs"):
+        for path in sorted(folder.glob("*openblas*")):
+            try:
+                library = ctypes.CDLL(str(path))
+                return library.scipy_openblas_get_num_threads64_, library.scipy_openblas_set_num_threads64_
+            except (OSError, AttributeError):
+                continue
+    return None
+
+
+_lock, _inside, _outside = Lock(), 0, 1
+
+
+@contextmanager
+def single_threaded_products() -> Iterator[None]:
+    """Keeps each product on the thread that asks for it: a step's product is too small to share.
+
+    With a BLAS other than the OpenBLAS of NumPy's wheels this does nothing; set its own variable there.
+
+    >>> with single_threaded_products():
+    ...     np.eye(2) @ np.eye(2)
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    global _inside, _outside
+    blas = _blas()
+    if blas is None:
+        yield
+        return
+    read, write = blas
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _outside = read()
+            if _outside != 1:
+                write(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _outside != 1:
+                write(_outside)
