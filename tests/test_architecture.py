@@ -37,7 +37,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "text metrics data decoding models training checkpoint recipe captioner assembly evaluation",
         "torch numpy tensorboardX",
     ),
-    "report": ("metrics data", "numpy PIL"),
+    "report": ("text metrics data", "numpy PIL"),
     "progress": ("metrics run vision", "rich"),
     "demo": ("run evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.

@@ -193,3 +193,8 @@ def test_recipes_are_found_by_path_then_by_name(recipe: Path) -> None:
 def test_package_paths() -> None:
     assert locate("seesay:demo/captions.json") == PACKAGE / "data" / "demo" / "captions.json"
     assert locate("a/b.json") == Path("a/b.json")
+
+
+def test_the_demonstration_says_what_its_scores_were_chosen_on() -> None:
+    notice = read_recipe(find_recipe("demo")).notice
+    assert "the epoch and the learning rate were chosen on the same 16 photographs" in notice

@@ -60,9 +60,8 @@ def test_the_log_tells_all_and_nothing_of_the_clock(trained: Path) -> None:
         assert row["scores"].keys() >= {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"}
     rates = [row["lr"] for row in rows if row["event"] == "step"]
     assert rates[0] == pytest.approx(0.01)  # stage 1 asks for 4 steps of warm-up, a tenth of its 12 is 1
-    assert rates[12:14] == pytest.approx(
-        [(0.02 + 0.98 * left / 9) * 0.005 for left in (8, 7)]
-    )  # and in stage 2, of 9, none
+    stage_2 = [(0.02 + 0.98 * left / 9) * 0.005 for left in (8, 7)]  # asks for 2, a tenth of its 9 is none
+    assert rates[12:14] == pytest.approx(stage_2)
     assert rates[11] == pytest.approx(0.02 * 0.01) and rates[20] == pytest.approx(0.02 * 0.005)
     assert all(abs(a - b) > 1e-6 for a, b in itertools.pairwise(rates))
 

@@ -253,7 +253,7 @@ def score(
     human, generated = read_pair(references, results, split, subset)
     other = read_pair(references, against, split, subset)[1] if against else None
     known = read_novelty(training) if training else None
-    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed)
+    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed, _tell)
     print_study(found)
     if per_image:
         write_table(per_image, found.evaluation.per_id, generated)
@@ -275,6 +275,10 @@ def demo(
     from seesay.demo import run_demo
 
     run_demo(output)
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _write_json(path: Path | None, content: Any) -> None:

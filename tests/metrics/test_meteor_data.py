@@ -12,8 +12,10 @@ import pytest
 
 from seesay.errors import DataError, MissingPart
 from seesay.metrics.meteor import Meteor, MeteorMissing, cache
-from seesay.metrics.meteor.normalize import normalize
+from seesay.metrics.meteor.normalize import Prefixes, normalize
 from seesay.metrics.meteor.store import is_whole, map_arrays, write_arrays
+
+PREFIXES = "# titles\nDr\nMr\n\n# before numbers\nNo #NUMERIC_ONLY# \n"
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "data").mkdir(parents=True)
     with zipfile.ZipFile(folder / "meteor-1.5.jar", "w") as jar:
         jar.writestr("function/english.words", "a\nthe\n")
+        jar.writestr("nonbreaking/english.prefixes", PREFIXES)
         jar.writestr("synonym/english.synsets", "car\n00000001 00000002\nautomobile\n00000001\ngoose\n00000003\n")
         jar.writestr("synonym/english.exceptions", "goose\ngeese\n")
     with gzip.open(folder / "data" / "paraphrase-en.gz", "wt", encoding="utf-8") as table:
@@ -109,4 +112,35 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     ],
 )
 def test_normalises_as_the_original(text: str, words: str) -> None:
-    assert normalize(text) == words.split()
+    assert normalize(text, Prefixes.read(PREFIXES)) == words.split()
+
+
+def test_titles_keep_their_full_stop_before_a_capital() -> None:
+    prefixes = Prefixes.read(PREFIXES)
+    assert prefixes == (frozenset({"Dr", "Mr"}), frozenset({"No"}))
+    assert normalize("Dr. Who No. X No. 5 Hon. X", prefixes) == [
+        "dr.",
+        "who",
+        "no",
+        ".",
+        "x",
+        "no.",
+        "5",
+        "hon",
+        ".",
+        "x",
+    ]
+
+
+def test_sums_give_the_corpus_score_of_any_sample(source: Path, tmp_path: Path) -> None:
+    meteor = Meteor.load(tmp_path / "meteor.bin")
+    candidates = {"1": "a car runs far", "2": "geese", "3": "x y", "4": "a b c d e"}
+    references = {"1": ["the automobile is running"], "2": ["a goose"], "3": ["z"], "4": ["a b d c e", "b"]}
+    scores = meteor.score(candidates, references)
+    assert scores.sums is not None
+    rows = scores.sums.statistics
+    found = scores.sums.combine(np.stack([rows.sum(0), rows[0], rows[2], 2 * rows[1] + rows[3]]))
+    twice = {"a": "2", "b": "2", "c": "4"}
+    sample = meteor.score({i: candidates[j] for i, j in twice.items()}, {i: references[j] for i, j in twice.items()})
+    expected = [scores.corpus, scores.per_id["1"], 0.0, sample.corpus]
+    assert found == pytest.approx(expected, rel=1e-12, abs=0) and sample.corpus > 0.1

@@ -93,3 +93,25 @@ def test_the_same_digits_whatever_the_hash_seed_and_the_locale() -> None:
         for seed, locale in [("1", "C"), ("2", "tr_TR.UTF-8"), ("3", "C")]
     }
     assert len(outputs) == 1
+
+
+def test_meteor_is_scored_where_its_data_is_and_else_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seesay.metrics.meteor import Meteor, MeteorMissing
+    from seesay.metrics.pairs import Scores
+
+    class Constant:
+        def score(self, candidates: dict[str, object], references: object) -> Scores:
+            return Scores(0.25, dict.fromkeys(candidates, 0.25))
+
+    monkeypatch.setattr(Meteor, "load", lambda **_: Constant())
+    found = evaluate(CANDIDATES, REFERENCES)
+    assert list(found.corpus) == [*METRICS[:4], "METEOR", *METRICS[4:]] and found.corpus["METEOR"] == 0.25
+    assert "+METEOR-1.5+" in found.signature
+
+    def missing(**_: object) -> None:
+        raise MeteorMissing("METEOR: its data is missing.")
+
+    monkeypatch.setattr(Meteor, "load", missing)
+    found = evaluate(CANDIDATES, REFERENCES)
+    assert list(found.corpus) == METRICS and "METEOR is skipped: METEOR: its data is missing." in found.notes
+    assert "METEOR" not in found.signature

@@ -128,7 +128,7 @@ def assert_like_torch(
 def without_empty(
     layer: Recurrent[Any], ours: dict[str, Any], x: Any, first: Any, lengths: Any, dout: Any, dlast: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Ours and torch's without sequences of length 0, which torch refuses; ours keep their state and give no gradient."""
+    """Ours and torch's without sequences of length 0, which torch refuses: those keep their state, without gradient."""
     some, axis = np.flatnonzero(lengths), 0 if layer.batch_first else 1
     none = np.flatnonzero(np.asarray(lengths) == 0)
 

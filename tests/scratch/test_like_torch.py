@@ -1,4 +1,4 @@
-"""Outputs, last states and every gradient equal torch.nn's within 1e-10 in float64, over the whole product of options."""
+"""Outputs, last states and all gradients equal torch.nn's within 1e-10 in float64, over the product of options."""
 
 from __future__ import annotations
 

@@ -45,14 +45,17 @@ class Evaluation:
 
 
 def evaluate(
-    candidates: Mapping[str, str], references: Mapping[str, Sequence[str]], metrics: Collection[str] = COCO
+    candidates: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    metrics: Collection[str] = COCO,
+    tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """COCO's scores of captions (id -> text) against references (id -> texts).
 
     The texts are tokenised here, as COCO does. An empty candidate scores 0 and is counted. CIDEr takes its document
     frequencies from these references. A metric whose parts are not installed (METEOR, SPICE) is left out, and a note
-    says why. Raises DataError when the ids differ, a text is not a string, or there is no candidate, and UnknownName
-    for a metric that is not one of METRICS.
+    says why; `tell` hears of METEOR's data being packed, which happens once. Raises DataError when the ids differ, a
+    text is not a string, or there is no candidate, and UnknownName for a metric that is not one of METRICS.
 
     >>> result = evaluate({"1": "A dog runs."}, {"1": ["a dog runs", "the dog is running"]}, ["BLEU", "CIDEr-D"])
     >>> round(result.corpus["Bleu_3"], 3), result.corpus["CIDEr-D"]
@@ -67,6 +70,7 @@ def evaluate(
     captions = _Captions(
         {i: [*tokens_of(_text(i, caption))] for i, caption in candidates.items()},
         {i: [[*tokens_of(_text(i, text))] for text in _texts(i, references[i])] for i in candidates},
+        tell,
     )
     found: dict[str, Scores] = {}
     computed, missing = [], []
@@ -89,8 +93,13 @@ def evaluate(
 class _Captions:
     """Tokenised candidates and references, and their n-grams, counted once for all metrics that need them."""
 
-    def __init__(self, tokens: dict[str, list[str]], references: dict[str, list[list[str]]]) -> None:
-        self.tokens, self.references = tokens, references
+    def __init__(
+        self,
+        tokens: dict[str, list[str]],
+        references: dict[str, list[list[str]]],
+        tell: Callable[[str], None] | None,
+    ) -> None:
+        self.tokens, self.references, self.tell = tokens, references, tell
         self._counts: tuple[dict[str, Counts], dict[str, list[Counts]]] | None = None
 
     def counts(self) -> tuple[dict[str, Counts], dict[str, list[Counts]]]:
@@ -102,7 +111,7 @@ class _Captions:
 def _meteor(captions: _Captions) -> Scores:
     from seesay.metrics.meteor import Meteor  # its stemmer is an optional part
 
-    return Meteor.load().score(captions.tokens, captions.references)
+    return Meteor.load(progress=captions.tell).score(captions.tokens, captions.references)
 
 
 _SCORERS: dict[str, Callable[[_Captions], dict[str, Scores]]] = {

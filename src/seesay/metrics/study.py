@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ def study(
     metrics: Collection[str] = COCO,
     samples: int = 1000,
     seed: int = 0,
+    tell: Callable[[str], None] | None = None,
 ) -> Study:
     """Scores, intervals, diversity, and a paired test `against` the captions of another system on the same pictures.
 
@@ -51,7 +52,7 @@ def study(
     >>> round(found.evaluation.corpus["Bleu_1"], 2), found.diversity["unique"], found.comparison
     (0.8, 1.0, None)
     """
-    one = evaluate(candidates, references, metrics)
+    one = evaluate(candidates, references, metrics, tell)
     other, compared = None, None
     if against is not None:
         ordered = {i: against[i] for i in candidates if i in against}  # the same pictures in the same order

@@ -16,7 +16,7 @@ from seesay.scratch.arrays import Array, Weights
 from seesay.scratch.packing import Packing
 
 State = tuple[Array, ...]
-BLOCK = 256  # rows worked on at a time where a pass follows another: they fit the second-level cache between the two
+BLOCK = 32  # rows worked on at a time where a pass follows another: they fit the second-level cache between the two
 
 
 class Gradients(NamedTuple):

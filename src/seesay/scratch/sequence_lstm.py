@@ -47,8 +47,8 @@ def prepare(w: Weights) -> Prepared:
 def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells: Array, squashed: Array) -> None:
     """One step in place: `gates` (n, 4 H) holds the input's part of i f g o, and afterwards the gates.
 
-    `product` (n, 4 H) is scratch space; the new c goes to `cells` (which may be `c`) and its tanh to `squashed`: the new
-    h is o times that. Nothing is allocated.
+    `product` (n, 4 H) is scratch space; the new c goes to `cells` (which may be `c`), its tanh to `squashed`: the new h is
+    o times that. Nothing is allocated.
     """
     size = c.shape[1]
     np.matmul(h, p.recurrent, out=product)
@@ -137,19 +137,23 @@ class LSTMKernel:
 
 
 def _local_derivatives(gates: Array, squashed: Array, before: Array, out: Array, size: int) -> None:
-    """Writes six blocks: g i(1-i), c f(1-f), i (1-g²), tanh(c') o(1-o), then f, and o (1 - tanh²(c'))."""
+    """Writes six blocks: g i(1-i), c f(1-f), i (1-g²), tanh(c') o(1-o), then f, and o (1 - tanh²(c')).
+
+    Little is computed: with u = i g, v = f c and h = o tanh(c') they are u(1-i), v(1-f), i - u g, h(1-o), f and
+    o - h tanh(c').
+    """
     i, f, g, o = (gates[:, gate * size : (gate + 1) * size] for gate in range(4))
     by_i, by_f, by_g, by_o, forget, through = (out[:, gate * size : (gate + 1) * size] for gate in range(6))
-    by_gates = out[:, : 4 * size]
-    np.subtract(1, gates, out=by_gates)
-    by_gates *= gates
-    np.multiply(g, g, out=by_g)
-    np.subtract(1, by_g, out=by_g)
-    by_i *= g
-    by_f *= before
-    by_g *= i
-    by_o *= squashed
+    np.subtract(1, gates[:, : 2 * size], out=out[:, : 2 * size])
+    np.subtract(1, o, out=by_o)
+    np.multiply(o, squashed, out=forget)  # h, for a moment
+    by_o *= forget
+    forget *= squashed
+    np.subtract(o, forget, out=through)
+    np.multiply(i, g, out=forget)  # u
+    by_i *= forget
+    forget *= g
+    np.subtract(i, forget, out=by_g)
+    np.multiply(f, before, out=forget)  # v
+    by_f *= forget
     np.copyto(forget, f)
-    np.multiply(squashed, squashed, out=through)
-    np.subtract(1, through, out=through)
-    through *= o

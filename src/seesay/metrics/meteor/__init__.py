@@ -6,19 +6,21 @@ Its data (WordNet's synsets, 5.3 million paraphrases) comes from the `pycocoeval
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from seesay.metrics.meteor.align import align
 from seesay.metrics.meteor.cache import MeteorMissing, open_cache
 from seesay.metrics.meteor.lexicon import Lexicon
-from seesay.metrics.meteor.normalize import normalize
+from seesay.metrics.meteor.normalize import Prefixes, normalize
 from seesay.metrics.meteor.phrases import PhraseTable
 from seesay.metrics.meteor.sentences import Sentence, possible_matches, prepare
-from seesay.metrics.meteor.statistics import Statistics, gather, score, total
+from seesay.metrics.meteor.statistics import Statistics, combine, gather, score, total
 from seesay.metrics.meteor.store import Arrays
-from seesay.metrics.pairs import Scores, check_pairs
+from seesay.metrics.pairs import Caption, Scores, Sums, check_pairs, tokens_of
 
 __all__ = ["Meteor", "MeteorMissing"]
 
@@ -40,6 +42,7 @@ class Meteor:
     """
 
     def __init__(self, arrays: Arrays) -> None:
+        self._prefixes = Prefixes.read(bytes(arrays["prefixes"]).decode())
         self._lexicon = Lexicon(arrays)
         self._table = PhraseTable(arrays)
 
@@ -53,8 +56,8 @@ class Meteor:
         """
         return cls(open_cache(cache, progress or (lambda message: None)))
 
-    def score(self, candidates: Mapping[str, list[str]], references: Mapping[str, list[list[str]]]) -> Scores:
-        """The score (0 to 1) of each tokenised candidate against the reference that suits it best.
+    def score(self, candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]) -> Scores:
+        """The score (0 to 1) of each candidate, a text or tokens, against the reference that suits it best.
 
         The corpus score comes from the summed statistics of those pairs, not from the mean of the scores. An empty
         candidate scores 0. Raises DataError when the ids differ or there is no candidate.
@@ -64,12 +67,13 @@ class Meteor:
         ids = iter(candidates)
         while batch := list(islice(ids, _BATCH)):
             best.update(self._batch({i: _line(candidates[i]) for i in batch}, {i: references[i] for i in batch}))
-        return Scores(score(total(best.values())), {i: score(statistics) for i, statistics in best.items()})
+        sums = Sums(np.array([*best.values()], float), combine)
+        return Scores(score(total(best.values())), {i: score(part) for i, part in best.items()}, sums)
 
-    def _batch(self, candidates: dict[str, str], references: dict[str, list[list[str]]]) -> dict[str, Statistics]:
+    def _batch(self, candidates: dict[str, str], references: dict[str, Sequence[Caption]]) -> dict[str, Statistics]:
         lines = {i: [line for tokens in captions for line in _lines(tokens)] for i, captions in references.items()}
         distinct = list(dict.fromkeys([*candidates.values(), *(line for group in lines.values() for line in group)]))
-        prepared = prepare([normalize(line) for line in distinct], self._lexicon, self._table)
+        prepared = prepare([normalize(line, self._prefixes) for line in distinct], self._lexicon, self._table)
         sentences = dict(zip(distinct, prepared, strict=True))
         return {
             i: max((_pair(sentences[candidate], sentences[line]) for line in lines[i]), key=score)
@@ -77,14 +81,14 @@ class Meteor:
         }
 
 
-def _line(tokens: list[str]) -> str:
+def _line(caption: Caption) -> str:
     """A candidate as COCO hands it to METEOR."""
-    return " ".join(tokens).replace("|||", "").replace("  ", " ")
+    return " ".join(tokens_of(caption)).replace("|||", "").replace("  ", " ")
 
 
-def _lines(tokens: list[str]) -> list[str]:
+def _lines(caption: Caption) -> list[str]:
     """A reference as COCO hands it to METEOR, where three bars begin another reference."""
-    return " ".join(tokens).split("|||")
+    return " ".join(tokens_of(caption)).split("|||")
 
 
 def _pair(candidate: Sentence, reference: Sentence) -> Statistics:

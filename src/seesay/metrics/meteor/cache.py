@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from seesay.errors import MissingPart
+from seesay.errors import DataError, MissingPart
 from seesay.metrics.meteor.store import Arrays, is_whole, map_arrays, write_arrays
 
-_NAME = "meteor-1.5-en-1.bin"
+_NAME = "meteor-1.5-en-2.bin"
 
 
 class MeteorMissing(MissingPart):
@@ -21,11 +23,29 @@ def open_cache(path: Path | None, progress: Callable[[str], None]) -> Arrays:
     """The packed data at `path` (or in the user's cache folder), built first where it is absent or damaged."""
     path = path or cache_folder() / _NAME
     if not is_whole(path):
-        from seesay.metrics.meteor.pack import pack  # needed once in the life of a cache
+        source = find_source()
+        with _alone(path):
+            if not is_whole(path):  # another process may have built it meanwhile
+                from seesay.metrics.meteor.pack import pack  # needed once in the life of a cache
 
-        write_arrays(path, pack(find_source(), progress))
-        progress(f"METEOR: packed data written to {path}")
+                write_arrays(path, pack(source, progress))
+                progress(f"METEOR: packed data written to {path}")
     return map_arrays(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process builds at a time: it takes most of a minute and half a gigabyte."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    except OSError as fault:
+        raise DataError(
+            f"{path}: cannot be written ({fault.strerror}); expected a writable folder; set SEESAY_CACHE to one."
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def cache_folder() -> Path:
@@ -45,6 +65,4 @@ def find_source() -> Path:
         source = Path(folder) / "meteor"
         if (source / "meteor-1.5.jar").is_file() and (source / "data" / "paraphrase-en.gz").is_file():
             return source
-    raise MeteorMissing(
-        "METEOR: its data is missing (the package pycocoevalcap); run pip install 'seesay[meteor]' to have it."
-    )
+    raise MeteorMissing("its data is missing (the package pycocoevalcap); run pip install 'seesay[meteor]' to have it.")

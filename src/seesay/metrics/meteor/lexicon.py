@@ -37,11 +37,11 @@ def _load_stemmer() -> Callable[[str], str]:
         from snowballstemmer.english_stemmer import EnglishStemmer  # type: ignore[import-untyped]
     except ImportError:
         raise MeteorMissing(
-            "METEOR: the package snowballstemmer is missing; run pip install 'seesay[meteor]' to have it."
+            "the package snowballstemmer is missing; run pip install 'seesay[meteor]' to have it."
         ) from None
     stem: Callable[[str], str] = EnglishStemmer().stemWord
     if stem("evening") != "even":  # release 3 stems some words otherwise, and scores would differ unnoticed
-        raise MeteorMissing("METEOR: snowballstemmer is too new; expected a 2.x; run pip install 'snowballstemmer<3'.")
+        raise MeteorMissing("snowballstemmer is too new; expected a 2.x; run pip install 'snowballstemmer<3'.")
     return stem
 
 

@@ -43,6 +43,7 @@ def _pack_wordnet(jar: Path) -> Arrays:
             name: archive.read(f"synonym/english.{name}").decode().split("\n") for name in ("synsets", "exceptions")
         }
         function_words = archive.read("function/english.words")
+        prefixes = archive.read("nonbreaking/english.prefixes")
     synsets: dict[str, set[int]] = {}
     for word, ids in _two_by_two(read["synsets"]):
         synsets.setdefault(word, set()).update(map(int, ids.split()))
@@ -52,6 +53,7 @@ def _pack_wordnet(jar: Path) -> Arrays:
             irregular.setdefault(form, set()).update(synsets.get(base, ()))
     return {
         "function_words": np.frombuffer(function_words, np.uint8),
+        "prefixes": np.frombuffer(prefixes, np.uint8),
         **_rows("synset", synsets),
         **_rows("irregular", irregular),
     }

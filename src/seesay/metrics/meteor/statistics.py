@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from seesay.metrics.meteor.align import Match
+from seesay.metrics.pairs import Floats
 
 _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6
 
@@ -75,3 +78,13 @@ def score(statistics: Statistics) -> float:
     mean = 1 / ((1 - _ALPHA) / precision + _ALPHA / recall)
     fragmentation = statistics.chunks / ((statistics.matched + statistics.reference_matched) / 2)
     return mean * (1 - _GAMMA * math.pow(fragmentation, _BETA))
+
+
+def combine(sums: Floats) -> Floats:
+    """`score` of many corpora at once, from their summed statistics (S, 7)."""
+    weight, reference_weight, matched, reference_matched, weighed, reference_weighed, chunks = sums.T
+    some = (weighed > 0) & (reference_weighed > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 1 / ((1 - _ALPHA) * weight / weighed + _ALPHA * reference_weight / reference_weighed)
+        penalty = _GAMMA * (chunks / ((matched + reference_matched) / 2)) ** _BETA
+    return np.where(some, mean * (1 - penalty), 0.0)
