@@ -103,6 +103,8 @@ def print_study(study: Study) -> None:
 def _print_below(table: Table, result: Evaluation) -> None:
     console = Console()
     # A table cut to the width of a narrow terminal or of a pipe loses digits.
-    console.print(table, crop=False, width=max(console.width, console.measure(table).maximum))
+    wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.width = max(console.width, wanted)
+    console.print(table)
     for line in (result.signature, *result.notes):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ class _Cache(NamedTuple):
     x: Array
     w: Weights
     steps: list[tuple[int, int, Array, Any]]  # rows, who was at work, and the cell's cache
+    held: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.scratch.arrays import Array
+from seesay.scratch.memory import Memory
 
 Step = tuple[int, int]  # the first row of a step and the row after its last
 
@@ -83,9 +84,9 @@ class Packing:
         return packed
 
     def unpack(self, rows: Array) -> Array:
-        """The padded array (T, B, F) of rows (N, F), zero beyond each sequence's end; never shares memory with them."""
+        """The padded array (T, B, F) of rows (N, F), zero beyond each sequence's end; it may share their memory."""
         if self.even:
-            return rows.reshape(self.time, self.batch, rows.shape[1]).copy()
+            return rows.reshape(self.time, self.batch, rows.shape[1])
         padded = np.zeros((self.time, self.batch, rows.shape[1]), rows.dtype)
         padded[self._times, self.order[self._places]] = rows
         return padded
@@ -102,9 +103,9 @@ class Packing:
         restored[self.order] = state
         return restored
 
-    def before(self, first: Array, rows: Array, reverse: bool) -> Array:
+    def before(self, first: Array, rows: Array, reverse: bool, memory: Memory) -> Array:
         """What each row (N, H) started from: the row of its sequence one step earlier, or `first` (B, H)."""
-        result = np.empty((self.rows, first.shape[1]), first.dtype)
+        result = memory.take((self.rows, first.shape[1]), first.dtype)
         if not self.rows:
             return result
         if self.even:

@@ -14,6 +14,7 @@ from seesay.errors import DataError
 from seesay.scratch import cells
 from seesay.scratch.arrays import Array, Weights, expect, expect_float, expect_lengths
 from seesay.scratch.masked import MaskedKernel
+from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Kernel, State
 from seesay.scratch.shares import ROWS_A_SHARE, Done, Lengths, backward_shares, forward_shares, share_out
@@ -94,6 +95,7 @@ class Recurrent(ABC, Generic[S]):
         self.dtype = np.dtype(dtype)
         self.training = True
         self.generator = np.random.default_rng(seed)
+        self.memory = Memory()
         bound = hidden_size**-0.5
         self.parameters = {
             name: self.generator.uniform(-bound, bound, shape).astype(self.dtype)
@@ -159,7 +161,10 @@ class Recurrent(ABC, Generic[S]):
         self, x: Array, state: S | None = None, lengths: Sequence[int] | Array | None = None
     ) -> tuple[Array, S]:
         """Outputs and last state; see the class."""
-        return self.forward(x, state, lengths)[:2]
+        output, last, cache = self.forward(x, state, lengths)
+        for one in cache.done:
+            one.cache.release()
+        return output, last
 
     def forward(
         self, x: Array, state: S | None = None, lengths: Sequence[int] | Array | None = None, masked: bool = False
@@ -190,7 +195,7 @@ class Recurrent(ABC, Generic[S]):
 
         with single_threaded_products():
             output, last, done = forward_shares(
-                kernel, layers, x, parts, counts, self._dropout_masks(time, batch), shares
+                kernel, layers, x, parts, counts, self._dropout_masks(time, batch), shares, self.memory
             )
         return self._as_given(output, batched), self._state_as_given(last, batched), Cache(done, time, batch, batched)
 

@@ -61,7 +61,7 @@ class RNN(Recurrent[Array]):
 
     def kernel(self) -> Kernel:
         """The kernel of the packed road."""
-        return RNNKernel(self.nonlinearity == "relu")
+        return RNNKernel(self.nonlinearity == "relu", self.memory)
 
     def cell(self) -> tuple[cells.Step, cells.StepBack]:
         """One step and its gradient, for the masked road."""
@@ -107,7 +107,7 @@ class GRU(Recurrent[Array]):
 
     def kernel(self) -> Kernel:
         """The kernel of the packed road."""
-        return GRUKernel()
+        return GRUKernel(self.memory)
 
     def cell(self) -> tuple[cells.Step, cells.StepBack]:
         """One step and its gradient, for the masked road."""
@@ -156,7 +156,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
 
     def kernel(self) -> Kernel:
         """The kernel of the packed road."""
-        return LSTMKernel()
+        return LSTMKernel(self.memory)
 
     def cell(self) -> tuple[cells.Step, cells.StepBack]:
         """One step and its gradient, for the masked road."""

@@ -4,19 +4,25 @@ A kernel runs one direction of one layer over packed rows (see packing.py). Only
 it; x W_ih is one product for all steps, and so is each weight gradient once the loop backwards has left the gradient by
 every pre-activation in place. The loops themselves (`sequence_rnn.py`, `sequence_gru.py`, `sequence_lstm.py`) write
 into buffers made beforehand.
+
+Gates lie in planes (G, N, H): each gate of a step is then one stretch of memory, over which a ufunc runs without
+starting anew at every row, and a product for each gate costs no more than one for all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 
 State = tuple[Array, ...]
-BLOCK = 32  # rows worked on at a time where a pass follows another: they fit the second-level cache between the two
+BLOCK = 256  # rows worked on at a time where a pass follows another: they fit the second-level cache between the two
+TILE = 32  # columns transposed at a time
 
 
 class Gradients(NamedTuple):
@@ -29,6 +35,8 @@ class Gradients(NamedTuple):
 
 class Kernel(Protocol):
     """One direction of one layer over packed rows: `forward` returns the last state and a cache for one `backward`.
+
+    It takes its buffers from a Memory; those in the cache's `held` go back to it once nobody needs the cache.
 
     forward: x (N, I), weights, initial state ((B, P), ...) sorted as the packing is; outputs (N, P) go to `out`.
     backward: gradients by the outputs (N, P) and by the last state; it works inside the cache, which is spent then.
@@ -45,14 +53,29 @@ class Kernel(Protocol):
         ...
 
 
-def project(x: Array, weight: Array, bias: Array | None, out: Array) -> None:
-    """Writes x Wᵀ + b for all rows to `out`, adding the bias while a block is still in the cache."""
-    transposed = weight.T
+def transposed(matrices: Array) -> Array:
+    """Each of G matrices (G, H, P) transposed, in memory too: a product of few rows then reads it twice as fast.
+
+    >>> transposed(np.arange(6.0).reshape(1, 2, 3))[0].tolist()
+    [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
+    """
+    gates, height, width = matrices.shape
+    turned = np.empty((gates, width, height), matrices.dtype)
+    for low in range(0, height, TILE):  # a tile at a time, which the cache can hold both ways
+        turned[:, :, low : low + TILE] = matrices[:, low : low + TILE].transpose(0, 2, 1)
+    return turned
+
+
+def project(x: Array, weights: Array, bias: Array | None, out: Array) -> None:
+    """Writes x W_gᵀ + b_g for each gate g and all rows to `out` (G, N, H), from weights (G, H, I) and biases (G, H)."""
+    right = weights.transpose(0, 2, 1)
+    # A bias repeated for a block of rows is added to all of it at once, while the block is still in the cache.
+    tile = None if bias is None else np.repeat(bias[:, None], min(BLOCK, len(x)), axis=1)
     for low in range(0, len(x), BLOCK):
-        block = out[low : low + BLOCK]
-        np.matmul(x[low : low + BLOCK], transposed, out=block)
-        if bias is not None:
-            block += bias
+        block = out[:, low : low + BLOCK]
+        np.matmul(x[low : low + BLOCK], right, out=block)
+        if tile is not None:
+            block += tile[:, : block.shape[1]]
 
 
 def both_biases(w: Weights) -> Array | None:
@@ -60,7 +83,34 @@ def both_biases(w: Weights) -> Array | None:
     return None if w.bias_ih is None or w.bias_hh is None else w.bias_ih + w.bias_hh
 
 
-def weight_gradients(da: Array, x: Array, before: Array, w: Weights, dhr: Array | None = None) -> Weights:
-    """The gradients by the weights where both parts have the same pre-activation gradient `da` (N, G H)."""
-    by_bias = None if w.bias_ih is None else np.ones(len(da), da.dtype) @ da
-    return Weights(da.T @ x, da.T @ before, by_bias, None if by_bias is None else by_bias.copy(), dhr)
+def input_gradient(da: Array, weights: Array, memory: Memory) -> Array:
+    """The gradient by x (N, I): da_g W_g summed over the gates, from da (G, N, H) and weights (G, H, I)."""
+    dx = memory.take((da.shape[1], weights.shape[2]), da.dtype)
+    if len(da) == 1:
+        np.matmul(da[0], weights[0], out=dx)
+        return dx
+    space = memory.take((len(da) * BLOCK * weights.shape[2],), da.dtype)
+    for low in range(0, len(dx), BLOCK):
+        block = dx[low : low + BLOCK]
+        parts = space[: len(da) * block.size].reshape(len(da), *block.shape)
+        np.matmul(da[:, low : low + BLOCK], weights, out=parts)
+        np.add.reduce(parts, axis=0, out=block)
+    memory.give(space)
+    return dx
+
+
+def weight_gradient(da: Array, x: Array, order: Sequence[int]) -> Array:
+    """The gradient by a weight (G H, I): da_gᵀ x for each gate, `order` naming each gate's place in the weight."""
+    gradient = np.empty((len(order), da.shape[2], x.shape[1]), da.dtype)
+    for gate, place in enumerate(order):
+        np.matmul(da[gate].T, x, out=gradient[place])
+    return gradient.reshape(-1, x.shape[1])
+
+
+def bias_gradient(da: Array, order: Sequence[int]) -> Array:
+    """The gradient by a bias (G H,): the sum of da over all rows, gates in their places as in `weight_gradient`."""
+    ones = np.ones(da.shape[1], da.dtype)
+    gradient = np.empty((len(order), da.shape[2]), da.dtype)
+    for gate, place in enumerate(order):
+        np.matmul(ones, da[gate], out=gradient[place])
+    return gradient.reshape(-1)

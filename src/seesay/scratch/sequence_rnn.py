@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing, resume
-from seesay.scratch.sequence import BLOCK, Gradients, State, both_biases, project, weight_gradients
+from seesay.scratch.sequence import (
+    BLOCK,
+    Gradients,
+    State,
+    bias_gradient,
+    both_biases,
+    input_gradient,
+    project,
+    transposed,
+    weight_gradient,
+)
 
 
 class _Cache(NamedTuple):
     x: Array
     w: Weights
     first: Array
-    out: Array  # the outputs decide the derivative: nothing else is kept
+    states: Array  # the outputs: they decide the derivative, so that nothing else is kept
     packing: Packing
     reverse: bool
+    held: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -34,34 +46,39 @@ class RNNKernel:
     """
 
     relu: bool = False
+    memory: Memory = field(default_factory=Memory)
 
     def forward(
         self, x: Array, w: Weights, state: State, packing: Packing, reverse: bool, out: Array
     ) -> tuple[State, _Cache]:
         """Outputs to `out`; the last state and the cache."""
         (first,) = state
-        project(x, w.ih, both_biases(w), out)  # the outputs take shape where the pre-activations stand
-        recurrent, product = np.ascontiguousarray(w.hh.T), np.empty_like(first)
+        bias = both_biases(w)
+        states = self.memory.take((len(x), len(w.hh)), x.dtype)
+        project(x, w.ih[None], None if bias is None else bias[None], states[None])
+        recurrent, product = transposed(w.hh[None])[0], np.empty(first.shape, x.dtype)
         h = first
         for start, stop in packing.steps(reverse):
-            h, a = resume(first, h, stop - start), out[start:stop]
+            h, a = resume(first, h, stop - start), states[start:stop]
             part = product[: stop - start]
             np.matmul(h, recurrent, out=part)
-            part += a
+            a += part
             if self.relu:
-                np.maximum(part, 0, out=a)
+                np.maximum(a, 0, out=a)
             else:
-                np.tanh(part, out=a)
+                np.tanh(a, out=a)
             h = a
-        return (packing.last(first, out, reverse),), _Cache(x, w, first, out, packing, reverse)
+        out[...] = states
+        return (packing.last(first, states, reverse),), _Cache(x, w, first, states, packing, reverse, (states,))
 
     def backward(self, cache: _Cache, dout: Array, dstate: State) -> Gradients:
         """da_t = (dout_t + da_{t+1} W_hh) h'(a_t); see `cells.rnn_step_back`."""
-        x, w, first, out, packing, reverse = cache
+        x, w, first, states, packing, reverse, held = cache
         dh = dstate[0].copy()
-        da = np.empty(out.shape, out.dtype)
+        da = self.memory.take(states.shape, states.dtype)
+        before = packing.before(first, states, reverse, self.memory)
         for low, high, steps in packing.blocks(reverse, BLOCK):
-            block, outputs = da[low:high], out[low:high]
+            block, outputs = da[low:high], states[low:high]
             if self.relu:
                 np.greater(outputs, 0, out=block)
             else:
@@ -72,5 +89,9 @@ class RNNKernel:
                 d += dout[start:stop]
                 a *= d
                 np.matmul(a, w.hh, out=d)
-        weights = weight_gradients(da, x, packing.before(first, out, reverse), w)
-        return Gradients(da @ w.ih, (dh,), weights)
+        by_bias = None if w.bias_ih is None else bias_gradient(da[None], (0,))
+        by_x, by_h = weight_gradient(da[None], x, (0,)), weight_gradient(da[None], before, (0,))
+        weights = Weights(by_x, by_h, by_bias, None if by_bias is None else by_bias.copy())
+        dx = input_gradient(da[None], w.ih[None], self.memory)
+        self.memory.give(da, before, *held)
+        return Gradients(dx, (dh,), weights)

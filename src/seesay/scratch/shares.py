@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Kernel, State
 from seesay.scratch.stack import StackCache, stack_backward, stack_forward
@@ -52,6 +53,7 @@ def forward_shares(
     lengths: Lengths | None,
     masks: Sequence[Array],
     shares: list[Share],
+    memory: Memory,
 ) -> tuple[Array, State, list[Done]]:
     """Outputs (T, B, D P), last state ((L D, B, P), ...) and caches, from x (T, B, I) and an initial state.
 
@@ -62,8 +64,10 @@ def forward_shares(
         inner, packing = kernel(state[0][:, share].shape[1], None if lengths is None else lengths[share])
         first = tuple(np.stack([packing.sort(layer) for layer in part[:, share]]) for part in state)
         factors = [packing.pack(mask[:, share]) for mask in masks]
-        rows, last, cache = stack_forward(inner, layers, packing.pack(x[:, share]), first, packing, factors)
-        return packing.unpack(rows), _restored(packing, last), cache
+        rows, last, cache = stack_forward(inner, layers, packing.pack(x[:, share]), first, packing, factors, memory)
+        output = packing.unpack(rows)
+        # The way back reads the rows; what the caller gets must be his own.
+        return output.copy() if np.may_share_memory(output, rows) else output, _restored(packing, last), cache
 
     found = in_parallel([partial(run, share) for share in shares])
     output = _merged(shares, [one[0] for one in found])
@@ -78,7 +82,10 @@ def backward_shares(done: list[Done], dout: Array, dstate: State) -> tuple[Array
         packing = one.cache.packing
         last = tuple(np.stack([packing.sort(layer) for layer in part[:, one.share]]) for part in dstate)
         found = stack_backward(one.cache, packing.pack(dout[:, one.share]), last)
-        return packing.unpack(found.x), _restored(packing, found.state), found.weights
+        dx = packing.unpack(found.x)
+        if not np.may_share_memory(dx, found.x):
+            one.cache.memory.give(found.x)
+        return dx, _restored(packing, found.state), found.weights
 
     found = in_parallel([partial(run, one) for one in done])
     shares = [one.share for one in done]

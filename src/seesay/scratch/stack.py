@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Gradients, Kernel, State
 from seesay.scratch.threads import in_parallel
@@ -24,6 +25,15 @@ class StackCache(NamedTuple):
     packing: Packing
     layers: list[list[Any]]  # a cache for each direction
     masks: Sequence[Array]
+    memory: Memory
+    outs: list[Array]  # each layer's outputs
+
+    def release(self) -> None:
+        """Gives all memory back, where no way back will follow."""
+        for caches, out in zip(self.layers, self.outs, strict=True):
+            self.memory.give(out, *(array for cache in caches for array in cache.held))
+        self.layers.clear()
+        self.outs.clear()
 
 
 class StackGradients(NamedTuple):
@@ -35,18 +45,25 @@ class StackGradients(NamedTuple):
 
 
 def stack_forward(
-    kernel: Kernel, layers: list[list[Weights]], x: Array, state: State, packing: Packing, masks: Sequence[Array]
+    kernel: Kernel,
+    layers: list[list[Weights]],
+    x: Array,
+    state: State,
+    packing: Packing,
+    masks: Sequence[Array],
+    memory: Memory,
 ) -> tuple[Array, State, StackCache]:
     """Outputs (N, D P), last state and cache, from rows x (N, I) and a sorted state ((L D, B, P), ...).
 
     `masks` are the rows of factors (N, D P) that dropout puts between two layers; none where nothing is dropped.
     """
     directions, hidden = len(layers[0]), state[0].shape[2]
-    caches, states = [], []
+    caches, states, outs = [], [], []
     for number, weights in enumerate(layers):
         if number and masks:
             x = x * masks[number - 1]
-        out = np.empty((packing.rows, directions * hidden), x.dtype)
+        out = memory.take((packing.rows, directions * hidden), x.dtype)
+        outs.append(out)
         tasks = [
             partial(
                 kernel.forward,
@@ -64,14 +81,15 @@ def stack_forward(
         caches.append([cache for _, cache in found])
         x = out
     last = tuple(np.stack(parts) for parts in zip(*states, strict=True))
-    return x, last, StackCache(kernel, packing, caches, masks)
+    return x, last, StackCache(kernel, packing, caches, masks, memory, outs)
 
 
 def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradients:
     """Gradients by x (N, I), by the initial state and by every layer's weights; the cache is spent then."""
     states: list[State] = []
     by_weights: list[Weights] = []
-    for number in reversed(range(len(cache.layers))):
+    top = len(cache.layers) - 1
+    for number in reversed(range(top + 1)):
         caches = cache.layers.pop()
         directions = len(caches)
         hidden = dout.shape[1] // directions
@@ -85,9 +103,13 @@ def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradie
             for way in range(directions)
         ]
         found: list[Gradients] = in_parallel(tasks, worth_a_thread(caches[0].w, cache.packing.batch))
+        cache.memory.give(cache.outs.pop())
+        if number < top:
+            cache.memory.give(dout)
         dout = found[0].x
         if directions == 2:
             dout += found[1].x
+            cache.memory.give(found[1].x)
         if number and cache.masks:
             dout *= cache.masks[number - 1]
         states[:0] = [gradients.state for gradients in found]

@@ -1,0 +1,60 @@
+"""Memory that one training step leaves to the next: fresh pages from the system cost a tenth of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from seesay.scratch.arrays import Array
+
+SMALL = 1 << 16  # bytes that the allocator hands out fast anyway
+KEPT = 64  # buffers
+
+
+class Memory:
+    """A layer's spare buffers: `take` one for an array, `give` the array back when nothing reads it any more.
+
+    Contents are whatever they were. A copied or pickled Memory starts empty.
+
+    >>> memory = Memory()
+    >>> first = memory.take((100, 200), np.float64)
+    >>> memory.give(first)
+    >>> second = memory.take((190, 100), np.float64)
+    >>> second.shape, np.shares_memory(first, second)
+    ((190, 100), True)
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        return Memory, ()
+
+    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array of this shape, its contents unset."""
+        dtype = np.dtype(dtype)
+        size = dtype.itemsize * int(np.prod(shape))
+        if size < SMALL:
+            return np.empty(shape, dtype)
+        with self._lock:
+            # A much larger buffer is left to whoever needs it.
+            fitting = [i for i, buffer in enumerate(self._free) if size <= buffer.nbytes <= 2 * size]
+            found = self._free.pop(min(fitting, key=lambda i: self._free[i].nbytes)) if fitting else None
+        buffer = np.empty(size, np.uint8) if found is None else found
+        return buffer[:size].view(dtype).reshape(shape)
+
+    def give(self, *arrays: Array) -> None:
+        """Takes back arrays that `take` handed out; nothing may read them from here on."""
+        with self._lock:
+            for array in arrays:
+                buffer = array
+                while isinstance(buffer.base, np.ndarray):
+                    buffer = buffer.base
+                if buffer.dtype == np.uint8 and buffer.nbytes >= SMALL:
+                    self._free.append(buffer)
+            del self._free[:-KEPT]

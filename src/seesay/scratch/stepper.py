@@ -1,0 +1,150 @@
+"""One step at a time, for decoding: every buffer is made beforehand, and nothing is allocated while words are said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.errors import DataError
+from seesay.scratch import sequence_gru, sequence_lstm
+from seesay.scratch.arrays import Array, Weights, expect
+from seesay.scratch.recurrent import Recurrent
+from seesay.scratch.rnn import GRU, LSTM, RNN
+from seesay.scratch.sequence import both_biases, project, transposed
+
+
+class _Layer(NamedTuple):
+    right: Array  # (G, I, H): the input's weights, transposed
+    bias: Array | None  # (G, B, H)
+    gates: Array  # (G, B, H): where the input's part goes
+    run: Callable[[], None]  # takes that part and the state one step on
+
+
+class Stepper:
+    """Takes a one-directional layer step by step: `step(x)` gives the last layer's output, a view that the next fills.
+
+    With `table` (V, I), the vectors of V words, `step` takes word ids (B,) instead: the first layer's product with
+    every word is then worked out once, here, and a step reads it. The weights are those of this moment; make a new
+    Stepper after changing them. No dropout acts.
+
+    Raises DataError for a layer of both directions, and for wrong shapes or dtypes.
+
+    >>> layer = LSTM(input_size=3, hidden_size=4, num_layers=2)
+    >>> x = np.random.default_rng(0).standard_normal((5, 1, 3), dtype=np.float32)
+    >>> stepper = Stepper(layer)
+    >>> outputs = np.stack([stepper.step(part).copy() for part in x])
+    >>> bool(np.allclose(outputs, layer(x)[0], atol=1e-6))
+    True
+    """
+
+    def __init__(self, layer: Recurrent[Any], batch: int = 1, table: Array | None = None) -> None:
+        if layer.bidirectional:
+            raise DataError(
+                "layer: expected one direction, received two; the backward one cannot start before the end."
+            )
+        if table is not None:
+            expect("table", table, {"words": None, "input_size": layer.input_size}, layer.dtype)
+        self.layer, self.batch = layer, batch
+        sizes = layer.state_sizes().values()
+        self._state = tuple(np.zeros((layer.num_layers, batch, size), layer.dtype) for size in sizes)
+        self._layers = [
+            _in_place(layer, weights[0], tuple(part[number] for part in self._state))
+            for number, weights in enumerate(layer.weights())
+        ]
+        self._words = None if table is None else self._products(table, layer.weights()[0][0])
+
+    def _products(self, table: Array, w: Weights) -> Array:
+        """The first layer's input part of every word, (G, V, H)."""
+        first = self._layers[0]
+        words = np.empty((len(first.gates), len(table), self.layer.hidden_size), table.dtype)
+        project(table, first.right.transpose(0, 2, 1), None if first.bias is None else first.bias[:, 0], words)
+        return words
+
+    @property
+    def state(self) -> Any:
+        """A copy of the state, in the layer's form; `reset` takes it back."""
+        return self.layer.unpack_state(tuple(part.copy() for part in self._state))
+
+    def reset(self, state: Any = None) -> None:
+        """Starts again from this state (L, B, P), or from zeros."""
+        parts = (None,) * len(self._state) if state is None else self.layer.pack_state(state, "state")
+        for letter, held, part in zip(self.layer.state_sizes(), self._state, parts, strict=True):
+            if part is not None:
+                axes = ("layers", "batch", "size")
+                expect(f"state {letter}", part, dict(zip(axes, held.shape, strict=True)), held.dtype)
+            held[...] = 0 if part is None else part
+
+    def step(self, x: Array | NDArray[np.integer]) -> Array:
+        """The output (B, P) after one more step, of x (B, I) or, with a table, of word ids (B,)."""
+        first = self._layers[0]
+        if self._words is None:
+            expect("x", x, {"batch": self.batch, "input_size": self.layer.input_size}, self.layer.dtype)
+            _enter(first, x)
+        else:
+            expect("x", x, {"batch": self.batch})
+            if not (x.min() >= 0 and x.max() < self._words.shape[1]):
+                raise DataError(f"x: expected word ids from 0 to {self._words.shape[1] - 1}, received {x}.")
+            self._words.take(x, axis=1, out=first.gates, mode="clip")  # "raise" would buffer
+        first.run()
+        for number, layer in enumerate(self._layers[1:]):
+            _enter(layer, self._state[0][number])
+            layer.run()
+        output: Array = self._state[0][-1]
+        return output
+
+
+def _enter(layer: _Layer, x: Array) -> None:
+    np.matmul(x, layer.right, out=layer.gates)
+    if layer.bias is not None:
+        np.add(layer.gates, layer.bias, out=layer.gates)
+
+
+def _in_place(layer: Recurrent[Any], w: Weights, state: tuple[Array, ...]) -> _Layer:
+    """A layer's step over its own buffers, which writes the new state where the old one stood."""
+    make: dict[type, Callable[..., tuple[Array, Array | None, Array, Callable[[], None]]]] = {
+        RNN: _rnn,
+        GRU: _gru,
+        LSTM: _lstm,
+    }
+    ih, bias, gates, run = make[type(layer)](layer, w, *state)
+    return _Layer(transposed(ih), None if bias is None else np.repeat(bias[:, None], len(state[0]), 1), gates, run)
+
+
+def _rnn(layer: RNN, w: Weights, h: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
+    recurrent, bias = transposed(w.hh[None]), both_biases(w)
+    gates, product = np.empty((1, *h.shape), h.dtype), np.empty((1, *h.shape), h.dtype)
+
+    def run() -> None:
+        np.matmul(h, recurrent, out=product)
+        np.add(gates, product, out=gates)
+        if layer.nonlinearity == "relu":
+            np.maximum(gates[0], 0, out=h)
+        else:
+            np.tanh(gates[0], out=h)
+
+    return w.ih[None], None if bias is None else bias[None], gates, run
+
+
+def _gru(layer: GRU, w: Weights, h: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
+    p = sequence_gru.prepare(w, len(h))
+    gates, product = np.empty((4, *h.shape), h.dtype), np.empty((3, *h.shape), h.dtype)
+    return p.ih, p.bias, gates[:3], lambda: sequence_gru.advance(h, p, gates, product, h)
+
+
+def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
+    p = sequence_lstm.prepare(w)
+    gates, product, squashed = np.empty((4, *c.shape), c.dtype), np.empty((4, *c.shape), c.dtype), np.empty_like(c)
+    projection = None if w.hr is None else transposed(w.hr[None])[0]
+
+    def run() -> None:
+        sequence_lstm.advance(h, c, p, gates, product, c, squashed)
+        if projection is None:
+            np.multiply(gates[0], squashed, out=h)
+        else:
+            np.multiply(gates[0], squashed, out=squashed)
+            np.matmul(squashed, projection, out=h)
+
+    return p.ih, p.bias, gates, run

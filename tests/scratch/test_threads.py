@@ -1,0 +1,36 @@
+"""Threads: results in order, and NumPy's own setting given back."""
+
+from __future__ import annotations
+
+import pytest
+
+from seesay.errors import DataError
+from seesay.scratch import threads
+
+
+def test_results_come_in_order_and_errors_come_through() -> None:
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(3)
+        assert threads.in_parallel([lambda i=i: i * i for i in range(9)]) == [i * i for i in range(9)]
+        with pytest.raises(ZeroDivisionError):
+            threads.in_parallel([lambda: 1, lambda: 1 // 0])
+    finally:
+        threads.set_num_threads(before)
+    with pytest.raises(DataError, match="1 or more"):
+        threads.set_num_threads(0)
+
+
+def test_the_products_own_threads_are_given_back() -> None:
+    blas = threads._blas()
+    if blas is None:
+        pytest.skip("another BLAS than the one of NumPy's wheels")
+    read, write = blas
+    before = read()
+    try:
+        write(2)
+        with threads.single_threaded_products(), threads.single_threaded_products():
+            assert read() == 1
+        assert read() == 2
+    finally:
+        write(before)
