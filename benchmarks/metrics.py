@@ -68,7 +68,8 @@ WHOLE = {
     "seesay": """
 from seesay.metrics.scoring import evaluate
 pairs = json.load(open(where))
-scores = evaluate({i: c[0] for i, c in pairs.items()}, {i: c[1:] for i, c in pairs.items()})
+metrics = ["BLEU", "METEOR", "ROUGE_L", "CIDEr-D"]  # what the other side computes
+scores = evaluate({i: c[0] for i, c in pairs.items()}, {i: c[1:] for i, c in pairs.items()}, metrics)
 result = {"seconds": time.perf_counter() - began, "corpus": scores.corpus}""",
     "pycocoevalcap": """
 from pycocoevalcap.bleu.bleu import Bleu

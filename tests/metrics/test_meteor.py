@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seesay.errors import DataError
+from seesay.errors import DataError, SeesayError
 from seesay.metrics.meteor import Meteor
 from seesay.metrics.meteor.cache import cache_folder, find_source
+from seesay.metrics.meteor.workers import Workers
+from seesay.metrics.scoring import evaluate
 from seesay.text.ptb import tokenize
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_meteor.json").read_text(encoding="utf-8"))
@@ -122,3 +124,28 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_the_wheel_is_found_without_importing_it() -> None:
     assert (find_source() / "meteor-1.5.jar").is_file()
+
+
+def test_workers_give_the_same_scores(meteor: Meteor) -> None:
+    rows = {f"é{i}": GOLDEN["rows"][i % len(GOLDEN["rows"])] for i in range(60)}
+    candidates = {i: row["candidate"] for i, row in rows.items()}
+    references = {i: row["references"] for i, row in rows.items()}
+    expected, found = meteor.score(candidates, references), Workers(candidates, references).result()
+    assert found[:2] == expected[:2] and list(found.per_id) == list(candidates)
+    assert found.sums is not None and expected.sums is not None
+    assert found.sums.statistics.tolist() == expected.sums.statistics.tolist()
+
+
+def test_many_pictures_are_scored_by_workers(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = {str(i): " ".join(GOLDEN["rows"][i]["candidate"]) for i in range(30)}
+    references = {i: [text, "a dog"] for i, text in zip(captions, reversed(captions.values()), strict=True)}
+    alone = evaluate(captions, references)
+    monkeypatch.setattr("seesay.metrics.meteor.workers.MANY", 30)
+    monkeypatch.setattr(Meteor, "load", lambda **_: pytest.fail("METEOR was computed here"))
+    assert evaluate(captions, references) == alone
+
+
+def test_a_worker_that_fails_is_one_line(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(SeesayError, match="METEOR: a worker ended with 1"):
+        Workers({"1": ["a"]}, {"1": [["a"]]}).result()

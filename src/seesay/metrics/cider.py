@@ -81,7 +81,7 @@ class _Consensus(ABC):
 
     def prepare(self, captions: Iterable[Caption]) -> list[Vector]:
         """The vectors of captions; keep those of references that are scored against again and again."""
-        return [self._vector(ngrams(caption)) for caption in captions]
+        return [self.vector(ngrams(caption)) for caption in captions]
 
     def similarity(self, candidate: Vector, references: Sequence[Vector]) -> float:
         """The score (0 to 10) of one prepared candidate against its picture's prepared references."""
@@ -97,13 +97,16 @@ class _Consensus(ABC):
 
     def score_counts(self, candidates: Mapping[str, Counts], references: Mapping[str, list[Counts]]) -> Scores:
         """`score` for n-grams that were counted already, by `pairs.count`."""
-        per_id = {
-            i: self.similarity(self._vector(counts), [self._vector(reference) for reference in references[i]])
-            for i, counts in candidates.items()
-        }
+        vectors = {i: [self.vector(reference) for reference in some] for i, some in references.items()}
+        return self.score_vectors({i: self.vector(counts) for i, counts in candidates.items()}, vectors)
+
+    def score_vectors(self, candidates: Mapping[str, Vector], references: Mapping[str, Sequence[Vector]]) -> Scores:
+        """`score` for vectors that were prepared already, by this scorer or one with the same frequencies."""
+        per_id = {i: self.similarity(vector, references[i]) for i, vector in candidates.items()}
         return Scores(math.fsum(per_id.values()) / len(per_id), per_id)
 
-    def _vector(self, counts: Counts) -> Vector:
+    def vector(self, counts: Counts) -> Vector:
+        """The vector of n-grams that were counted already."""
         get, unseen = self._idf.get, self._unseen
         norms = [math.hypot(*[times * get(gram, unseen) for gram, times in order.items()]) for order in counts]
         return Vector(counts, norms, counts[1].total())

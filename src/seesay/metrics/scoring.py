@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesay import __version__
 from seesay.errors import DataError, MissingPart, UnknownName
 from seesay.metrics import bleu, rouge, spice
-from seesay.metrics.cider import Cider, CiderD
+from seesay.metrics.cider import Cider, CiderD, Vector
 from seesay.metrics.pairs import Counts, Scores, Sums, check_pairs, count, mean_of, tokens_of
 from seesay.text import ptb
+
+if TYPE_CHECKING:
+    from seesay.metrics.meteor.workers import Workers
 
 __all__ = ["COCO", "METRICS", "QUICK", "Evaluation", "evaluate"]
 
@@ -21,6 +25,8 @@ QUICK = ("BLEU", "ROUGE_L", "CIDEr-D")  # after each epoch
 
 # Below this many pictures almost every word looks rare, and CIDEr-D says little: sizes like COCO's are 5,000.
 _FEW_PICTURES = 100
+_COMPUTED = ("BLEU", "ROUGE_L", "CIDEr-D", "CIDEr", "SPICE", "METEOR")  # METEOR's own processes work meanwhile
+_KEYS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", *METRICS[1:])
 _NAMES = {"BLEU": "BLEU-1..4", "METEOR": "METEOR-1.5", "SPICE": "SPICE-1.0"}
 
 
@@ -74,17 +80,19 @@ def evaluate(
     )
     found: dict[str, Scores] = {}
     computed, missing = [], []
-    for name in METRICS:
-        if name in metrics:
-            try:
-                found |= _SCORERS[name](captions)
-                computed.append(name)
-            except MissingPart as fault:
-                missing.append(f"{name} is skipped: {fault}")
+    if "METEOR" in metrics:
+        captions.begin_meteor()
+    for name in sorted(metrics, key=_COMPUTED.index):
+        try:
+            found |= _SCORERS[name](captions)
+            computed.append(name)
+        except MissingPart as fault:
+            missing.append(f"{name} is skipped: {fault}")
+    found = {name: found[name] for name in _KEYS if name in found}
     return Evaluation(
         corpus={name: scores.corpus for name, scores in found.items()},
         per_id={i: {name: scores.per_id[i] for name, scores in found.items()} for i in captions.tokens},
-        signature=_signature(computed, captions.references),
+        signature=_signature([name for name in METRICS if name in computed], captions.references),
         notes=(*_notes(captions.tokens), *missing),
         sums={name: scores.sums or mean_of(scores.per_id) for name, scores in found.items()},
     )
@@ -100,7 +108,26 @@ class _Captions:
         tell: Callable[[str], None] | None,
     ) -> None:
         self.tokens, self.references, self.tell = tokens, references, tell
+        self.meteor: Workers | None = None
         self._counts: tuple[dict[str, Counts], dict[str, list[Counts]]] | None = None
+        self._vectors: tuple[CiderD, dict[str, Vector], dict[str, list[Vector]]] | None = None
+
+    def begin_meteor(self) -> None:
+        """Let other processes work on METEOR while the rest is computed here, where it is worth their start."""
+        from seesay.metrics.meteor.workers import MANY, Workers
+
+        if len(self.tokens) >= MANY:
+            with suppress(MissingPart):  # said when its turn comes
+                self.meteor = Workers(self.tokens, self.references, self.tell)
+
+    def vectors(self) -> tuple[CiderD, dict[str, Vector], dict[str, list[Vector]]]:
+        """A scorer of these references and the vectors of both sides, which CIDEr and CIDEr-D share."""
+        if self._vectors is None:
+            counts, references = self.counts()
+            scorer = CiderD.fit_counts(references)
+            vectors = {i: [scorer.vector(each) for each in some] for i, some in references.items()}
+            self._vectors = scorer, {i: scorer.vector(each) for i, each in counts.items()}, vectors
+        return self._vectors
 
     def counts(self) -> tuple[dict[str, Counts], dict[str, list[Counts]]]:
         if self._counts is None:
@@ -111,15 +138,27 @@ class _Captions:
 def _meteor(captions: _Captions) -> Scores:
     from seesay.metrics.meteor import Meteor  # its stemmer is an optional part
 
+    if captions.meteor is not None:
+        return captions.meteor.result()
     return Meteor.load(progress=captions.tell).score(captions.tokens, captions.references)
+
+
+def _cider_d(captions: _Captions) -> Scores:
+    scorer, candidates, references = captions.vectors()
+    return scorer.score_vectors(candidates, references)
+
+
+def _cider(captions: _Captions) -> Scores:
+    scorer, candidates, references = captions.vectors()
+    return Cider(scorer.document_frequency, scorer.documents).score_vectors(candidates, references)
 
 
 _SCORERS: dict[str, Callable[[_Captions], dict[str, Scores]]] = {
     "BLEU": lambda captions: bleu.score_counts(*captions.counts()),
     "METEOR": lambda captions: {"METEOR": _meteor(captions)},
     "ROUGE_L": lambda captions: {"ROUGE_L": rouge.score(captions.tokens, captions.references)},
-    "CIDEr-D": lambda captions: {"CIDEr-D": CiderD.fit_counts(captions.counts()[1]).score_counts(*captions.counts())},
-    "CIDEr": lambda captions: {"CIDEr": Cider.fit_counts(captions.counts()[1]).score_counts(*captions.counts())},
+    "CIDEr-D": lambda captions: {"CIDEr-D": _cider_d(captions)},
+    "CIDEr": lambda captions: {"CIDEr": _cider(captions)},
     "SPICE": lambda captions: {"SPICE": spice.score(captions.tokens, captions.references)},
 }
 

@@ -22,11 +22,11 @@ from seesay.scratch.sequence import (
     weight_gradient,
 )
 
-ORDER = (3, 0, 1, 2)  # where torch.nn's i f g o has the planes o i f g: σ's lie together, and those that c' reaches
+ORDER = (0, 1, 2, 3)  # i f g o, as torch.nn has them
 
 
 class Prepared(NamedTuple):
-    """An LSTM's weights as the kernel wants them: gates in the order o i f g, those of σ halved (see `prepare`)."""
+    """An LSTM's weights as the kernel wants them: those of σ halved (see `prepare`)."""
 
     ih: Array  # (4, H, I)
     bias: Array | None  # (4, H)
@@ -38,7 +38,7 @@ class _Cache(NamedTuple):
     w: Weights
     first: State
     out: Array
-    gates: Array  # (4, N, H): o i f g
+    gates: Array  # (4, N, H): i f g o
     cells: Array  # (N, H): c
     squashed: Array  # (N, H): tanh(c)
     packing: Packing
@@ -48,18 +48,15 @@ class _Cache(NamedTuple):
 
 def prepare(w: Weights) -> Prepared:
     """σ(a) = (1 + tanh(a/2)) / 2 lets one tanh do for all four gates; a's halving goes into the weights."""
-    gates, bias = list(ORDER), both_biases(w)
-    ih = w.ih.reshape(4, -1, w.ih.shape[1])[gates]
-    recurrent = transposed(w.hh.reshape(4, -1, w.hh.shape[1])[gates])
-    bias = None if bias is None else bias.reshape(4, -1)[gates]
-    for part in (ih, recurrent, bias):
-        if part is not None:
-            part[:3] *= 0.5
-    return Prepared(ih, bias, recurrent)
+    half, bias = np.array([[0.5], [0.5], [1], [0.5]], w.ih.dtype), both_biases(w)
+    ih = (w.ih.reshape(4, -1) * half).reshape(4, -1, w.ih.shape[1])
+    recurrent = transposed(w.hh.reshape(4, -1, w.hh.shape[1]))
+    recurrent *= half[:, :, None]
+    return Prepared(ih, None if bias is None else bias.reshape(4, -1) * half, recurrent)
 
 
 def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells: Array, squashed: Array) -> None:
-    """One step in place: `gates` (4, n, H) holds the input's part of o i f g, and afterwards the gates.
+    """One step in place: `gates` (4, n, H) holds the input's part of i f g o, and afterwards the gates.
 
     `product` (4, n, H) is scratch space; the new c goes to `cells` (which may be `c`), its tanh to `squashed`: the new
     h is o times that. Nothing is allocated.
@@ -67,11 +64,11 @@ def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells
     np.matmul(h, p.recurrent, out=product)
     gates += product
     np.tanh(gates, out=gates)
-    sigmoids = gates[:3]
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    np.multiply(gates[2], c, out=cells)
-    np.multiply(gates[1], gates[3], out=squashed)
+    for sigmoids in (gates[:2], gates[3]):
+        sigmoids *= 0.5
+        sigmoids += 0.5
+    np.multiply(gates[1], c, out=cells)
+    np.multiply(gates[0], gates[2], out=squashed)
     cells += squashed
     np.tanh(cells, out=squashed)
 
@@ -106,9 +103,9 @@ class LSTMKernel:
             a, new, flat, output = gates[:, start:stop], cells[start:stop], squashed[start:stop], out[start:stop]
             advance(h, c, p, a, space[: 4 * new.size].reshape(4, *new.shape), new, flat)
             if projection is None:
-                np.multiply(a[0], flat, out=output)
+                np.multiply(a[3], flat, out=output)
             else:
-                np.multiply(a[0], flat, out=whole[:count])
+                np.multiply(a[3], flat, out=whole[:count])
                 np.matmul(whole[:count], projection, out=output)
             h, c = output, new
         last = packing.last(state[0], out, reverse), packing.last(state[1], cells, reverse)
@@ -120,9 +117,9 @@ class LSTMKernel:
         dh, dc = dstate[0].copy(), dstate[1].copy()
         size = dc.shape[1]
         # The projection's gradient is one product too, of all gradients by its outputs with all its inputs o tanh(c').
-        whole = None if w.hr is None else gates[0] * squashed
+        whole = None if w.hr is None else gates[3] * squashed
         by_out = None if w.hr is None else np.empty(out.shape, out.dtype)
-        back = w.hh.reshape(4, size, -1)[list(ORDER)]
+        back = w.hh.reshape(4, size, -1)
         before = packing.before(first[1], cells, reverse, self.memory)
         local, spare = self.memory.take((6, BLOCK + len(dc), size), x.dtype), np.empty_like(dc)
         space, unprojected = np.empty(4 * dh.size, x.dtype), np.empty_like(dc)
@@ -139,8 +136,8 @@ class LSTMKernel:
                     np.matmul(d, w.hr, out=by_h)
                 np.multiply(by_h, by[5], out=spare[:count])
                 e += spare[:count]
-                np.multiply(by[0], by_h, out=da[0])
-                np.multiply(by[1:4], e, out=da[1:])
+                np.multiply(by[:3], e, out=da[:3])
+                np.multiply(by[3], by_h, out=da[3])
                 e *= by[4]
                 product = space[: 4 * d.size].reshape(4, *d.shape)
                 np.matmul(da, back, out=product)
@@ -153,19 +150,20 @@ class LSTMKernel:
             weights = weights._replace(bias_ih=by_bias, bias_hh=by_bias.copy())
         if by_out is not None and whole is not None:
             weights = weights._replace(hr=by_out.T @ whole)
-        dx = input_gradient(gates, w.ih.reshape(4, size, -1)[list(ORDER)], self.memory)
+        dx = input_gradient(gates, w.ih.reshape(4, size, -1), self.memory)
         self.memory.give(before, local, *held)
         return Gradients(dx, (dh, dc), weights)
 
 
 def _local_derivatives(gates: Array, squashed: Array, before: Array, out: Array) -> None:
-    """Writes six planes: tanh(c') o(1-o), g i(1-i), c f(1-f), i (1-g²), then f, and o (1 - tanh²(c')).
+    """Writes six planes: g i(1-i), c f(1-f), i (1-g²), tanh(c') o(1-o), then f, and o (1 - tanh²(c')).
 
-    With u = i g, v = f c and h = o tanh(c') they are h(1-o), u(1-i), v(1-f), i - u g, f and o - h tanh(c').
+    With u = i g, v = f c and h = o tanh(c') they are u(1-i), v(1-f), i - u g, h(1-o), f and o - h tanh(c').
     """
-    o, i, f, g = gates
-    by_o, by_i, by_f, by_g, forget, through = out
-    np.subtract(1, gates[:3], out=out[:3])
+    i, f, g, o = gates
+    by_i, by_f, by_g, by_o, forget, through = out
+    np.subtract(1, gates[:2], out=out[:2])
+    np.subtract(1, o, out=by_o)
     np.multiply(o, squashed, out=forget)  # h, for a moment
     by_o *= forget
     forget *= squashed

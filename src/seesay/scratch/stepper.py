@@ -142,9 +142,9 @@ def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array | N
     def run() -> None:
         sequence_lstm.advance(h, c, p, gates, product, c, squashed)
         if projection is None:
-            np.multiply(gates[0], squashed, out=h)
+            np.multiply(gates[3], squashed, out=h)
         else:
-            np.multiply(gates[0], squashed, out=squashed)
+            np.multiply(gates[3], squashed, out=squashed)
             np.matmul(squashed, projection, out=h)
 
     return p.ih, p.bias, gates, run

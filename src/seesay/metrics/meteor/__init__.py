@@ -22,7 +22,7 @@ from seesay.metrics.meteor.statistics import Statistics, combine, gather, score,
 from seesay.metrics.meteor.store import Arrays
 from seesay.metrics.pairs import Caption, Scores, Sums, check_pairs, tokens_of
 
-__all__ = ["Meteor", "MeteorMissing"]
+__all__ = ["Meteor", "MeteorMissing", "scores_of"]
 
 _BATCH = 128  # pictures: their sentences are looked up together
 
@@ -63,12 +63,17 @@ class Meteor:
         candidate scores 0. Raises DataError when the ids differ or there is no candidate.
         """
         check_pairs(candidates, references)
+        return scores_of(self.statistics(candidates, references))
+
+    def statistics(
+        self, candidates: Mapping[str, Caption], references: Mapping[str, Sequence[Caption]]
+    ) -> dict[str, Statistics]:
+        """What the score of each picture is made of; pictures may be taken in parts, in any order."""
         best: dict[str, Statistics] = {}
         ids = iter(candidates)
         while batch := list(islice(ids, _BATCH)):
             best.update(self._batch({i: _line(candidates[i]) for i in batch}, {i: references[i] for i in batch}))
-        sums = Sums(np.array([*best.values()], float), combine)
-        return Scores(score(total(best.values())), {i: score(part) for i, part in best.items()}, sums)
+        return best
 
     def _batch(self, candidates: dict[str, str], references: dict[str, Sequence[Caption]]) -> dict[str, Statistics]:
         lines = {i: [line for tokens in captions for line in _lines(tokens)] for i, captions in references.items()}
@@ -79,6 +84,13 @@ class Meteor:
             i: max((_pair(sentences[candidate], sentences[line]) for line in lines[i]), key=score)
             for i, candidate in candidates.items()
         }
+
+
+def scores_of(statistics: Mapping[str, Statistics]) -> Scores:
+    """The scores of pictures, and of the corpus they make up."""
+    sums = Sums(np.array([*statistics.values()], float), combine)
+    per_id = {i: score(part) for i, part in statistics.items()}
+    return Scores(score(total(statistics.values())), per_id, sums)
 
 
 def _line(caption: Caption) -> str:
