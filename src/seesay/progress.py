@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from seesay.metrics.scoring import Evaluation
-from seesay.metrics.study import Study
-from seesay.run import Advance, Check, Event
-from seesay.vision.extraction import Summary
+if TYPE_CHECKING:  # scoring needs no torch, so neither does printing scores
+    from seesay.metrics.scoring import Evaluation
+    from seesay.metrics.study import Study
+    from seesay.run import Check, Event
+    from seesay.vision.extraction import Summary
 
 
 def _bars() -> Progress:
@@ -44,6 +46,8 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 def follow_training(events: Iterator[Event]) -> None:
     """Run training to its end, with a bar for each epoch and a line for each look at the development data."""
+    from seesay.run import Advance, Check
+
     with _bars() as progress:
         task = progress.add_task("training", total=None, note="")
         for event in events:

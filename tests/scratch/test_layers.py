@@ -92,16 +92,21 @@ def _wide(part: Any) -> Any:
     return tuple(map(_wide, part)) if isinstance(part, tuple) else part.astype(np.float64)
 
 
-def test_gradients_are_finite_differences(kind: tuple[Any, dict[str, Any]], make_example: Example) -> None:
-    layer = kind[0](3, 4, num_layers=2, bidirectional=True, dtype=np.float64, **kind[1])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_are_finite_differences(
+    kind: tuple[Any, dict[str, Any]], dropout: float, make_example: Example
+) -> None:
+    layer = kind[0](3, 4, num_layers=2, bidirectional=True, dropout=dropout, dtype=np.float64, **kind[1])
     x, first, dout, dlast = make_example(layer, 4, 3, True)
     lengths, random = [2, 4, 0], np.random.default_rng(5)
 
     def loss() -> float:
+        layer.generator = np.random.default_rng(6)
         output, last = layer(x, first, lengths)
         pairs = zip(last, dlast, strict=True) if isinstance(last, tuple) else [(last, dlast)]
         return float((output * dout).sum() + sum((part * d).sum() for part, d in pairs))
 
+    layer.generator = np.random.default_rng(6)
     gradients = layer.backward(layer.forward(x, first, lengths)[2], dout, dlast)
     states = list(zip(first, gradients.state, strict=True)) if isinstance(first, tuple) else [(first, gradients.state)]
     held = [(x, gradients.x), *states]

@@ -35,16 +35,19 @@ def expect(name: str, array: object, axes: Mapping[str, int | None], dtype: DTyp
     Traceback (most recent call last):
     seesay.errors.DataError: x: expected (time, batch=2, input_size=3) of float64, received (4, 2, 5) of float64.
     """
-    wanted = f"({', '.join(name if size is None else f'{name}={size}' for name, size in axes.items())})"
+    if (
+        isinstance(array, np.ndarray)
+        and array.ndim == len(axes)
+        and all(size in (None, found) for size, found in zip(axes.values(), array.shape, strict=True))
+        and (dtype is None or array.dtype == dtype)
+    ):
+        return
+    wanted = f"({', '.join(axis if size is None else f'{axis}={size}' for axis, size in axes.items())})"
     if dtype is not None:
         wanted += f" of {np.dtype(dtype)}"
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name}: expected an array {wanted}, received {type(array).__name__}.")
-    fits = array.ndim == len(axes) and all(
-        size in (None, found) for size, found in zip(axes.values(), array.shape, strict=True)
-    )
-    if not fits or (dtype is not None and array.dtype != dtype):
-        raise DataError(f"{name}: expected {wanted}, received {array.shape} of {array.dtype}.")
+    raise DataError(f"{name}: expected {wanted}, received {array.shape} of {array.dtype}.")
 
 
 def expect_float(name: str, dtype: DTypeLike) -> None:

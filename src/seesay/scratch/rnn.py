@@ -27,7 +27,19 @@ from seesay.scratch.sequence_rnn import RNNKernel
 Seed = np.random.Generator | int
 
 
-class RNN(Recurrent[Array]):
+class _OnePart(Recurrent[Array]):
+    """A layer whose state is h alone."""
+
+    def pack_state(self, state: Any, name: str) -> State:
+        """The state as the kernels hold it."""
+        return (state,)
+
+    def unpack_state(self, state: State) -> Array:
+        """The state as the caller holds it."""
+        return state[0]
+
+
+class RNN(_OnePart):
     """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t-1} W_hhᵀ + b_hh), or relu with `nonlinearity="relu"` (Elman 1990).
 
     Arguments, parameter names, shapes and results are those of torch.nn.RNN; mind that `nonlinearity` comes before
@@ -68,16 +80,8 @@ class RNN(Recurrent[Array]):
         relu = self.nonlinearity == "relu"
         return (lambda x, state, w: cells.rnn_step(x, state, w, relu)), cells.rnn_step_back
 
-    def pack_state(self, state: Any, name: str) -> State:
-        """The state as the kernels hold it."""
-        return (state,)
 
-    def unpack_state(self, state: State) -> Array:
-        """The state as the caller holds it."""
-        return state[0]
-
-
-class GRU(Recurrent[Array]):
+class GRU(_OnePart):
     """Gated recurrent units: `cells.gru_step` over sequences (Cho et al. 2014).
 
     Arguments, parameter names, shapes and results are those of torch.nn.GRU, gates in the order r z n. See `Recurrent`
@@ -112,14 +116,6 @@ class GRU(Recurrent[Array]):
     def cell(self) -> tuple[cells.Step, cells.StepBack]:
         """One step and its gradient, for the masked road."""
         return cells.gru_step, cells.gru_step_back
-
-    def pack_state(self, state: Any, name: str) -> State:
-        """The state as the kernels hold it."""
-        return (state,)
-
-    def unpack_state(self, state: State) -> Array:
-        """The state as the caller holds it."""
-        return state[0]
 
 
 class LSTM(Recurrent[tuple[Array, Array]]):

@@ -22,7 +22,7 @@ from seesay.scratch.sequence import (
     weight_gradient,
 )
 
-ORDER = (0, 1, 2, 3)  # i f g o, as torch.nn has them
+GATES = (0, 1, 2, 3)  # i f g o, in the places where torch.nn has them
 
 
 class Prepared(NamedTuple):
@@ -144,9 +144,9 @@ class LSTMKernel:
                 np.add.reduce(product, axis=0, out=d)
         self.memory.give(before)
         before = packing.before(first[0], out, reverse, self.memory)
-        weights = Weights(weight_gradient(gates, x, ORDER), weight_gradient(gates, before, ORDER))
+        weights = Weights(weight_gradient(gates, x, GATES), weight_gradient(gates, before, GATES))
         if w.bias_ih is not None:
-            by_bias = bias_gradient(gates, ORDER)
+            by_bias = bias_gradient(gates, GATES)
             weights = weights._replace(bias_ih=by_bias, bias_hh=by_bias.copy())
         if by_out is not None and whole is not None:
             weights = weights._replace(hr=by_out.T @ whole)

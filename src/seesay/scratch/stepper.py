@@ -47,7 +47,10 @@ class Stepper:
             )
         if table is not None:
             expect("table", table, {"words": None, "input_size": layer.input_size}, layer.dtype)
-        self.layer, self.batch = layer, batch
+        self.layer = layer
+        self._axes: dict[str, int | None] = {"batch": batch}
+        if table is None:
+            self._axes["input_size"] = layer.input_size
         sizes = layer.state_sizes().values()
         self._state = tuple(np.zeros((layer.num_layers, batch, size), layer.dtype) for size in sizes)
         self._layers = [
@@ -81,10 +84,10 @@ class Stepper:
         """The output (B, P) after one more step, of x (B, I) or, with a table, of word ids (B,)."""
         first = self._layers[0]
         if self._words is None:
-            expect("x", x, {"batch": self.batch, "input_size": self.layer.input_size}, self.layer.dtype)
+            expect("x", x, self._axes, self.layer.dtype)
             _enter(first, x)
         else:
-            expect("x", x, {"batch": self.batch})
+            expect("x", x, self._axes)
             if not (x.min() >= 0 and x.max() < self._words.shape[1]):
                 raise DataError(f"x: expected word ids from 0 to {self._words.shape[1] - 1}, received {x}.")
             self._words.take(x, axis=1, out=first.gates, mode="clip")  # "raise" would buffer
