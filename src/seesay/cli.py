@@ -166,12 +166,12 @@ def evaluate(
     """
     from seesay import evaluation
     from seesay.captioner import with_options
-    from seesay.progress import bar, print_scores
+    from seesay.progress import bar, print_scores, tell
 
     decoding = evaluation.decoding_of(run)
     decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
     with bar("captions", "pictures") as advance:
-        result = evaluation.evaluate(run, split, decoding, captions, features, advance)
+        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell)
     print_scores(result)
     print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features)}")
     _write_json(json_file, result.to_json())
@@ -247,13 +247,13 @@ def score(
     from seesay.metrics.files import read_novelty, read_pair, write_table
     from seesay.metrics.scoring import COCO, METRICS
     from seesay.metrics.study import study
-    from seesay.progress import print_study
+    from seesay.progress import print_study, tell
     from seesay.report.scores import write_scores
 
     human, generated = read_pair(references, results, split, subset)
     other = read_pair(references, against, split, subset)[1] if against else None
     known = read_novelty(training) if training else None
-    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed, _tell)
+    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed, tell)
     print_study(found)
     if per_image:
         write_table(per_image, found.evaluation.per_id, generated)
@@ -275,10 +275,6 @@ def demo(
     from seesay.demo import run_demo
 
     run_demo(output)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)
 
 
 def _write_json(path: Path | None, content: Any) -> None:

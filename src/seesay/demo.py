@@ -8,7 +8,7 @@ from pathlib import Path
 from seesay import run
 from seesay.evaluation import evaluate, write_run_report
 from seesay.files import make_folder
-from seesay.progress import bar, follow_training, print_scores
+from seesay.progress import bar, follow_training, print_scores, tell
 from seesay.recipe import find_recipe, locate, read_recipe
 from seesay.vision.extraction import extract
 
@@ -29,7 +29,7 @@ def run_demo(output: Path) -> None:
     begun = (output / "checkpoints" / "last.safetensors").exists()
     follow_training(run.resume(output) if begun else run.train(recipe, output))
     with bar("captions", "pictures") as advance:
-        print_scores(evaluate(output, progress=advance))
+        print_scores(evaluate(output, progress=advance, tell=tell))
     page = write_run_report(output)
     photograph = sorted(photographs.glob("*.jpg"))[0]
     print(f"\nThe report, with attention maps for every word:  {page.resolve()}")

@@ -65,13 +65,17 @@ def describe_records(
 
 
 def score_captions(
-    found: dict[str, list[Caption]], records: Sequence[Record], metrics: Collection[str] = QUICK
+    found: dict[str, list[Caption]],
+    records: Sequence[Record],
+    metrics: Collection[str] = QUICK,
+    tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Scores of the first caption of each picture against all of its human ones."""
     return score(
         {record.id: found[record.id][0].text for record in records},
         {record.id: list(record.captions) for record in records},
         metrics,
+        tell,
     )
 
 
@@ -82,12 +86,13 @@ def evaluate(
     captions: Path | None = None,
     features: Path | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Caption and score split `part` with the best checkpoint of `run`; predictions and scores go into the run folder.
 
     `captions` and `features` take the place of those of the recipe, to evaluate on other pictures. The files written
     are named after the split; after other captions, other features and another search than the recipe's too, so that
-    `dev` stays what the recipe asks for.
+    `dev` stays what the recipe asks for. `tell` hears of METEOR's data being packed, which happens once.
     """
     recipe, folder, captioner = _recipe_of(run), RunFolder(run), Captioner.open(run)
     decoding = decoding or decoding_of(run)
@@ -95,7 +100,7 @@ def evaluate(
     records = split(read_records(captions or locate(recipe.data.captions)), part)
     store = _open_features(features or locate(recipe.data.features), captioner.header)
     found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
-    result = score_captions(found, records, COCO)
+    result = score_captions(found, records, COCO, tell)
     about = {
         "split": _canonical(part),
         "captions": str(captions or recipe.data.captions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,12 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     with _bars() as progress:
         task = progress.add_task(what, total=None, note=unit)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def tell(message: str) -> None:
+    """What long work is doing, in one line of the terminal that the next message takes; in a file it is noise."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{message}", end="", file=sys.stderr, flush=True)
 
 
 def follow_training(events: Iterator[Event]) -> None:

@@ -19,12 +19,16 @@ from seesay.scratch.course_layers import (
     word_embedding_forward,
 )
 from seesay.scratch.rnn import GRU, LSTM, RNN
+from seesay.scratch.stepper import Stepper
+from seesay.scratch.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "CaptioningRNN",
+    "Stepper",
+    "get_num_threads",
     "lstm_backward",
     "lstm_forward",
     "lstm_step_backward",
@@ -33,6 +37,7 @@ __all__ = [
     "rnn_forward",
     "rnn_step_backward",
     "rnn_step_forward",
+    "set_num_threads",
     "temporal_affine_backward",
     "temporal_affine_forward",
     "temporal_softmax_loss",

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from seesay.errors import DataError
 
 Array: TypeAlias = NDArray[Any]
+State: TypeAlias = tuple[Array, ...]  # (h,), or (h, c) for an LSTM
 
 
 class Weights(NamedTuple):

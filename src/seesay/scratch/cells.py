@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.arrays import Array, State, Weights
 
-State = tuple[Array, ...]  # (h,), or (h, c) for an LSTM
 Cache = tuple[Any, ...]
 Step = Callable[[Array, State, Weights], tuple[State, Cache]]
 StepBack = Callable[[State, Cache], tuple[Array, State, Weights]]

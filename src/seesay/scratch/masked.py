@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.scratch.arrays import Array, Weights
-from seesay.scratch.cells import State, Step, StepBack
+from seesay.scratch.arrays import Array, State, Weights
+from seesay.scratch.cells import Step, StepBack
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Gradients
 

@@ -138,6 +138,9 @@ def resume(first: Array, state: Array, count: int) -> Array:
     """The state of the first `count` rows, given that of the rows at work one step earlier.
 
     Fewer rows than before: the sequences that ended drop out. More: those that only now begin start from `first`.
+
+    >>> resume(np.array([[7.0], [8.0], [9.0]]), np.array([[1.0]]), 3).ravel().tolist()
+    [1.0, 8.0, 9.0]
     """
     if count <= len(state):
         return state[:count]

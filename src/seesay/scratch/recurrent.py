@@ -12,12 +12,12 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import cells
-from seesay.scratch.arrays import Array, Weights, expect, expect_float, expect_lengths
+from seesay.scratch.arrays import Array, State, Weights, expect, expect_float, expect_lengths
 from seesay.scratch.masked import MaskedKernel
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
-from seesay.scratch.sequence import Kernel, State
-from seesay.scratch.shares import ROWS_A_SHARE, Done, Lengths, backward_shares, forward_shares, share_out
+from seesay.scratch.sequence import Kernel
+from seesay.scratch.shares import ROWS_A_SHARE, SHARES, Done, Lengths, backward_shares, forward_shares, share_out
 from seesay.scratch.stack import worth_a_thread
 from seesay.scratch.threads import get_num_threads, single_threaded_products
 
@@ -186,7 +186,7 @@ class Recurrent(ABC, Generic[S]):
         layers = self.weights()
 
         threads = 1 if masked or self.bidirectional or not worth_a_thread(layers[0][0], batch) else get_num_threads()
-        shares = share_out(counts, batch, max(1, min(threads, batch // ROWS_A_SHARE)))
+        shares = share_out(counts, batch, max(1, min(threads, batch // ROWS_A_SHARE, SHARES)))
 
         def kernel(size: int, some: Lengths | None) -> tuple[Kernel, Packing]:
             if not masked:

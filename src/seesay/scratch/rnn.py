@@ -17,9 +17,9 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import cells
-from seesay.scratch.arrays import Array
+from seesay.scratch.arrays import Array, State
 from seesay.scratch.recurrent import Recurrent
-from seesay.scratch.sequence import Kernel, State
+from seesay.scratch.sequence import Kernel
 from seesay.scratch.sequence_gru import GRUKernel
 from seesay.scratch.sequence_lstm import LSTMKernel
 from seesay.scratch.sequence_rnn import RNNKernel

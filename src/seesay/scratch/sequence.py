@@ -16,11 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 
-State = tuple[Array, ...]
 BLOCK = 256  # rows worked on at a time where a pass follows another: they fit the second-level cache between the two
 TILE = 32  # columns transposed at a time
 
@@ -54,7 +53,7 @@ class Kernel(Protocol):
 
 
 def transposed(matrices: Array) -> Array:
-    """Each of G matrices (G, H, P) transposed, in memory too: a product of few rows then reads it twice as fast.
+    """Each of G matrices (G, H, P) transposed, in memory too: a product with few rows then runs up to twice as fast.
 
     >>> transposed(np.arange(6.0).reshape(1, 2, 3))[0].tolist()
     [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]

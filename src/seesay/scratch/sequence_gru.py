@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing, resume
 from seesay.scratch.sequence import (
     BLOCK,
     Gradients,
-    State,
     bias_gradient,
     input_gradient,
     project,

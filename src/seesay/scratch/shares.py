@@ -9,16 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
-from seesay.scratch.sequence import Kernel, State
+from seesay.scratch.sequence import Kernel
 from seesay.scratch.stack import StackCache, stack_backward, stack_forward
 from seesay.scratch.threads import in_parallel
 
 Lengths = NDArray[np.intp]
 Share = slice | Lengths  # the sequences of a share
 ROWS_A_SHARE = 16  # a thinner share would read the weights for too little work
+SHARES = 4  # at most: each holds weight gradients of its own until they are added up
 
 
 class Done(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seesay.scratch.arrays import Array, Weights
+from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
-from seesay.scratch.sequence import Gradients, Kernel, State
+from seesay.scratch.sequence import Gradients, Kernel
 from seesay.scratch.threads import in_parallel
 
 # Below this many multiplications a step the interpreter's own time rules, and a second thread would only wait for it.

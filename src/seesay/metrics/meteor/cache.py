@@ -29,7 +29,7 @@ def open_cache(path: Path | None, progress: Callable[[str], None]) -> Arrays:
                 from seesay.metrics.meteor.pack import pack  # needed once in the life of a cache
 
                 write_arrays(path, pack(source, progress))
-                progress(f"METEOR: packed data written to {path}")
+                progress(f"METEOR: packed data written to {path}\n")
     return map_arrays(path)
 
 
