@@ -47,6 +47,7 @@ COMMANDS = {
         "--per-image",
         "--samples",
         "--seed",
+        "--sets",
         "--spice",
         "--split",
         "--subset",

@@ -233,6 +233,7 @@ def score(
     split: Annotated[str | None, typer.Option(help="Which split of REFERENCES, where it has splits.")] = None,
     subset: Annotated[bool, typer.Option("--subset", help="REFERENCES may have more pictures than RESULTS.")] = False,
     training: Annotated[Path | None, typer.Option(help="Captions learned from, for the share of novel ones.")] = None,
+    sets: Annotated[Path | None, typer.Option(help="Several captions a picture, {id: [captions]}, for mBLEU.")] = None,
     spice: Annotated[bool, typer.Option("--spice", help="SPICE too, where Java and its parts are.")] = False,
     samples: Annotated[int, typer.Option(min=100, help="Resampled corpora for intervals and tests.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
@@ -244,7 +245,7 @@ def score(
 
     Example: `seesay score annotations.json results.json --against other.json --html scores.html`
     """
-    from seesay.metrics.files import read_novelty, read_pair, write_table
+    from seesay.metrics.files import read_novelty, read_pair, read_references, write_table
     from seesay.metrics.scoring import COCO, METRICS
     from seesay.metrics.study import study
     from seesay.progress import print_study, tell
@@ -253,7 +254,8 @@ def score(
     human, generated = read_pair(references, results, split, subset)
     other = read_pair(references, against, split, subset)[1] if against else None
     known = read_novelty(training) if training else None
-    found = study(generated, human, other, known, METRICS if spice else COCO, samples, seed, tell)
+    several = read_references(sets) if sets else None
+    found = study(generated, human, other, known, several, METRICS if spice else COCO, samples, seed, tell)
     print_study(found)
     if per_image:
         write_table(per_image, found.evaluation.per_id, generated)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import seesay
 from seesay.errors import DataError
@@ -93,6 +95,19 @@ def test_the_same_digits_whatever_the_hash_seed_and_the_locale() -> None:
         for seed, locale in [("1", "C"), ("2", "tr_TR.UTF-8"), ("3", "C")]
     }
     assert len(outputs) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.text(), st.lists(st.text(), min_size=1, max_size=3)), min_size=1, max_size=4))
+def test_any_text_has_finite_scores(rows: list[tuple[str, list[str]]]) -> None:
+    found = evaluate(
+        {str(i): candidate for i, (candidate, _) in enumerate(rows)},
+        {str(i): references for i, (_, references) in enumerate(rows)},
+        WITHOUT_METEOR,
+    )
+    for row in [found.corpus, *found.per_id.values()]:
+        for name, score in row.items():
+            assert 0 <= score <= (10 if name.startswith("CIDEr") else 1) + 1e-9
 
 
 def test_meteor_is_scored_where_its_data_is_and_else_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,13 +34,20 @@ def test_the_other_system_may_list_its_pictures_in_another_order() -> None:
 
 
 def test_json_has_everything() -> None:
-    found = study(ONE, REFERENCES, OTHER, ["a cat runs"], METRICS, samples=100)
+    found = study(ONE, REFERENCES, OTHER, ["a cat runs"], metrics=METRICS, samples=100)
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["corpus"] == found.evaluation.corpus and content["signature"] == found.evaluation.signature
     assert content["intervals"]["CIDEr-D"] == list(found.intervals["CIDEr-D"][1:])
     assert content["diversity"]["novel"] == 1.0
     assert set(content["comparison"]["Bleu_4"]) == {"first", "second", "difference", "low", "high", "p"}
     assert "comparison" not in study(ONE, REFERENCES, metrics=METRICS, samples=100).to_json()
+
+
+def test_sets_of_captions_have_a_mutual_bleu() -> None:
+    alike = {"0": ["a dog runs far", "a dog runs far"]}
+    assert study(ONE, REFERENCES, sets=alike, metrics=["BLEU"], samples=100).diversity["mBLEU_4"] == pytest.approx(1)
+    with pytest.raises(DataError, match="picture 0 has 1; expected two or more"):
+        study(ONE, REFERENCES, sets={"0": ["a dog"]}, metrics=["BLEU"], samples=100)
 
 
 def test_another_system_must_have_the_same_pictures() -> None:

@@ -40,7 +40,7 @@ def read(path: Path) -> Text:
 
 
 def test_the_page_shows_scores_intervals_and_the_comparison(tmp_path: Path) -> None:
-    found = study(BAD, REFERENCES, GOOD, ["a dog"], METRICS)
+    found = study(BAD, REFERENCES, GOOD, ["a dog"], metrics=METRICS)
     write_scores(tmp_path / "s.html", found, BAD, REFERENCES, ("bad.json", "good.json"))
     page = read(tmp_path / "s.html")
     words = " ".join(page.words)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seesay.metrics.diversity import diversity
+from seesay.metrics.diversity import diversity, mutual_bleu
 from seesay.metrics.scoring import COCO, Evaluation, evaluate
 from seesay.metrics.significance import Comparison, Interval, compare, intervals
 
@@ -39,6 +39,7 @@ def study(
     references: Mapping[str, Sequence[str]],
     against: Mapping[str, str] | None = None,
     training: Collection[str] | None = None,
+    sets: Mapping[str, Sequence[str]] | None = None,
     metrics: Collection[str] = COCO,
     samples: int = 1000,
     seed: int = 0,
@@ -46,7 +47,8 @@ def study(
 ) -> Study:
     """Scores, intervals, diversity, and a paired test `against` the captions of another system on the same pictures.
 
-    `training` are the captions that the system learned from, for the share of novel ones. Raises what `evaluate` does.
+    `training` are the captions that the system learned from, for the share of novel ones; `sets` several captions for
+    each picture, for mBLEU. Raises what `evaluate` and `mutual_bleu` do.
 
     >>> found = study({"1": "a dog runs", "2": "a cat"}, {"1": ["a dog"], "2": ["a cat"]}, metrics=["BLEU"])
     >>> round(found.evaluation.corpus["Bleu_1"], 2), found.diversity["unique"], found.comparison
@@ -58,4 +60,7 @@ def study(
         ordered = {i: against[i] for i in candidates if i in against}  # the same pictures in the same order
         other = evaluate(ordered, references, metrics)
         compared = compare(one.sums, other.sums, samples, seed)
-    return Study(one, intervals(one.sums, samples, seed), diversity(candidates, training), other, compared)
+    varied = diversity(candidates, training)
+    if sets is not None:
+        varied["mBLEU_4"] = mutual_bleu(sets)
+    return Study(one, intervals(one.sums, samples, seed), varied, other, compared)
