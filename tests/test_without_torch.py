@@ -22,7 +22,7 @@ sys.meta_path.insert(0, NoTorch())
 IMPORT_EVERYTHING = """
 import importlib, pkgutil
 
-for part in ("errors", "text", "metrics", "data", "checkpoint", "recipe"):
+for part in ("errors", "text", "metrics", "data", "scratch", "checkpoint", "recipe"):
     module = importlib.import_module(f"seesay.{part}")
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"seesay.{part}."):
         importlib.import_module(found.name)

@@ -74,7 +74,8 @@ def test_what_cannot_be_stepped_is_said() -> None:
         Stepper(GRU(3, 4), 1, np.ones((7, 2), np.float32))
     with pytest.raises(DataError, match=r"x: expected \(batch=2, input_size=3\)"):
         Stepper(GRU(3, 4), 2).step(np.ones((1, 3), np.float32))
-    with pytest.raises(DataError, match="word ids from 0 to 6"):
-        Stepper(GRU(3, 4), 1, np.ones((7, 3), np.float32)).step(np.array([7]))
+    for ids in (np.array([7]), np.array([-1]), np.array([1.0])):
+        with pytest.raises(DataError, match="word ids from 0 to 6"):
+            Stepper(GRU(3, 4), 1, np.ones((7, 3), np.float32)).step(ids)
     with pytest.raises(DataError, match=r"state h: expected \(layers=1, batch=1, size=4\)"):
         Stepper(GRU(3, 4)).reset(np.ones((2, 1, 4), np.float32))

@@ -65,16 +65,13 @@ def transposed(matrices: Array) -> Array:
     return turned
 
 
-def project(x: Array, weights: Array, bias: Array | None, out: Array) -> None:
-    """Writes x W_gᵀ + b_g for each gate g and all rows to `out` (G, N, H), from weights (G, H, I) and biases (G, H)."""
-    right = weights.transpose(0, 2, 1)
-    # A bias repeated for a block of rows is added to all of it at once, while the block is still in the cache.
-    tile = None if bias is None else np.repeat(bias[:, None], min(BLOCK, len(x)), axis=1)
-    for low in range(0, len(x), BLOCK):
-        block = out[:, low : low + BLOCK]
-        np.matmul(x[low : low + BLOCK], right, out=block)
-        if tile is not None:
-            block += tile[:, : block.shape[1]]
+def repeated(bias: Array, rows: int) -> Array:
+    """A bias (G, H) for each of so many rows, (G, B, H): a step adds it while its own part lies in the nearest cache.
+
+    >>> repeated(np.array([[1.0, 2.0]]), 2).tolist()
+    [[[1.0, 2.0], [1.0, 2.0]]]
+    """
+    return np.repeat(bias[:, None], rows, axis=1)
 
 
 def both_biases(w: Weights) -> Array | None:

@@ -15,7 +15,7 @@ from seesay.scratch.sequence import (
     Gradients,
     bias_gradient,
     input_gradient,
-    project,
+    repeated,
     transposed,
     weight_gradient,
 )
@@ -27,9 +27,9 @@ class Prepared(NamedTuple):
     """A GRU's weights as the kernel wants them: gates in the order n z r | z r q, those of σ halved (see `prepare`)."""
 
     ih: Array  # (3, H, I): n z r
-    bias: Array | None  # (3, H)
+    bias: Array | None  # (3, B, H), repeated for each row
     recurrent: Array  # (3, H, H): z r q, transposed
-    bias_q: Array | None  # (B, H), repeated for each row
+    bias_q: Array | None  # (B, H)
 
 
 class _Cache(NamedTuple):
@@ -59,18 +59,21 @@ def prepare(w: Weights, rows: int) -> Prepared:
         bias = w.bias_ih.reshape(3, size)[list(INPUT)]
         bias[1:] += by_state[list(STATE)][:2]
         bias[1:] *= 0.5
-        bias_q = np.repeat(by_state[None, 2], rows, axis=0)
+        bias, bias_q = repeated(bias, rows), repeated(by_state[2:], rows)[0]
     return Prepared(ih, bias, recurrent, bias_q)
 
 
 def advance(h: Array, p: Prepared, gates: Array, product: Array, out: Array) -> None:
-    """One step in place: `gates` (4, n, H) holds the input's part of n z r, and afterwards the gates n z r and q.
+    """One step in place: `gates` (4, n, H) holds x's product for n z r, and afterwards the gates n z r and q.
 
     `product` (3, n, H) is scratch space; the new state goes to `out` (n, H). Nothing is allocated.
     """
     np.matmul(h, p.recurrent, out=product)
     n, zr, q, spare = gates[0], gates[1:3], gates[3], product[0]
     zr += product[:2]
+    if p.bias is not None:
+        by_input = gates[:3]
+        by_input += p.bias[:, : len(h)]
     np.tanh(zr, out=zr)
     zr *= 0.5
     zr += 0.5
@@ -106,7 +109,7 @@ class GRUKernel:
         (first,) = state
         size, p = first.shape[1], prepare(w, len(first))
         gates = self.memory.take((4, len(x), size), x.dtype)
-        project(x, p.ih, p.bias, gates[:3])
+        np.matmul(x, p.ih.transpose(0, 2, 1), out=gates[:3])
         space = np.empty(3 * first.size, x.dtype)
         h = first
         for start, stop in packing.steps(reverse):

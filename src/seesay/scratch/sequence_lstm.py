@@ -16,7 +16,7 @@ from seesay.scratch.sequence import (
     bias_gradient,
     both_biases,
     input_gradient,
-    project,
+    repeated,
     transposed,
     weight_gradient,
 )
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
     """An LSTM's weights as the kernel wants them: those of σ halved (see `prepare`)."""
 
     ih: Array  # (4, H, I)
-    bias: Array | None  # (4, H)
+    bias: Array | None  # (4, B, H), repeated for each row
     recurrent: Array  # (4, P, H), transposed
 
 
@@ -45,23 +45,25 @@ class _Cache(NamedTuple):
     held: tuple[Array, ...]
 
 
-def prepare(w: Weights) -> Prepared:
+def prepare(w: Weights, rows: int) -> Prepared:
     """σ(a) = (1 + tanh(a/2)) / 2 lets one tanh do for all four gates; a's halving goes into the weights."""
     half, bias = np.array([[0.5], [0.5], [1], [0.5]], w.ih.dtype), both_biases(w)
     ih = (w.ih.reshape(4, -1) * half).reshape(4, -1, w.ih.shape[1])
     recurrent = transposed(w.hh.reshape(4, -1, w.hh.shape[1]))
     recurrent *= half[:, :, None]
-    return Prepared(ih, None if bias is None else bias.reshape(4, -1) * half, recurrent)
+    return Prepared(ih, None if bias is None else repeated(bias.reshape(4, -1) * half, rows), recurrent)
 
 
 def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells: Array, squashed: Array) -> None:
-    """One step in place: `gates` (4, n, H) holds the input's part of i f g o, and afterwards the gates.
+    """One step in place: `gates` (4, n, H) holds x's product for i f g o, and afterwards the gates.
 
     `product` (4, n, H) is scratch space; the new c goes to `cells` (which may be `c`), its tanh to `squashed`: the new
     h is o times that. Nothing is allocated.
     """
     np.matmul(h, p.recurrent, out=product)
     gates += product
+    if p.bias is not None:
+        gates += p.bias[:, : len(h)]
     np.tanh(gates, out=gates)
     for sigmoids in (gates[:2], gates[3]):
         sigmoids *= 0.5
@@ -89,9 +91,9 @@ class LSTMKernel:
         self, x: Array, w: Weights, state: State, packing: Packing, reverse: bool, out: Array
     ) -> tuple[State, _Cache]:
         """Outputs to `out`; the last state and the cache."""
-        size, p = state[1].shape[1], prepare(w)
+        size, p = state[1].shape[1], prepare(w, len(state[1]))
         gates = self.memory.take((4, len(x), size), x.dtype)
-        project(x, p.ih, p.bias, gates)
+        np.matmul(x, p.ih.transpose(0, 2, 1), out=gates)
         cells, squashed = (self.memory.take((len(x), size), x.dtype) for _ in range(2))
         space, whole = np.empty(4 * state[1].size, x.dtype), np.empty(state[1].shape, x.dtype)
         projection = None if w.hr is None else transposed(w.hr[None])[0]

@@ -16,7 +16,7 @@ from seesay.scratch.sequence import (
     bias_gradient,
     both_biases,
     input_gradient,
-    project,
+    repeated,
     transposed,
     weight_gradient,
 )
@@ -54,7 +54,8 @@ class RNNKernel:
         (first,) = state
         bias = both_biases(w)
         states = self.memory.take((len(x), len(w.hh)), x.dtype)
-        project(x, w.ih[None], None if bias is None else bias[None], states[None])
+        np.matmul(x, w.ih.T, out=states)
+        tile = None if bias is None else repeated(bias[None], len(first))[0]
         recurrent, product = transposed(w.hh[None])[0], np.empty(first.shape, x.dtype)
         h = first
         for start, stop in packing.steps(reverse):
@@ -62,6 +63,8 @@ class RNNKernel:
             part = product[: stop - start]
             np.matmul(h, recurrent, out=part)
             a += part
+            if tile is not None:
+                a += tile[: stop - start]
             if self.relu:
                 np.maximum(a, 0, out=a)
             else:

@@ -13,14 +13,13 @@ from seesay.scratch import sequence_gru, sequence_lstm
 from seesay.scratch.arrays import Array, Weights, expect
 from seesay.scratch.recurrent import Recurrent
 from seesay.scratch.rnn import GRU, LSTM, RNN
-from seesay.scratch.sequence import both_biases, project, transposed
+from seesay.scratch.sequence import both_biases, repeated, transposed
 
 
 class _Layer(NamedTuple):
     right: Array  # (G, I, H): the input's weights, transposed
-    bias: Array | None  # (G, B, H)
-    gates: Array  # (G, B, H): where the input's part goes
-    run: Callable[[], None]  # takes that part and the state one step on
+    gates: Array  # (G, B, H): where the input's product goes
+    run: Callable[[], None]  # takes that product and the state one step on
 
 
 class Stepper:
@@ -57,14 +56,8 @@ class Stepper:
             _in_place(layer, weights[0], tuple(part[number] for part in self._state))
             for number, weights in enumerate(layer.weights())
         ]
-        self._words = None if table is None else self._products(table, layer.weights()[0][0])
-
-    def _products(self, table: Array, w: Weights) -> Array:
-        """The first layer's input part of every word, (G, V, H)."""
-        first = self._layers[0]
-        words = np.empty((len(first.gates), len(table), self.layer.hidden_size), table.dtype)
-        project(table, first.right.transpose(0, 2, 1), None if first.bias is None else first.bias[:, 0], words)
-        return words
+        # Every word's product with the first layer, (G, V, H).
+        self._words = None if table is None else table @ self._layers[0].right
 
     @property
     def state(self) -> Any:
@@ -88,8 +81,9 @@ class Stepper:
             _enter(first, x)
         else:
             expect("x", x, self._axes)
-            if not (x.min() >= 0 and x.max() < self._words.shape[1]):
-                raise DataError(f"x: expected word ids from 0 to {self._words.shape[1] - 1}, received {x}.")
+            words = self._words.shape[1]
+            if x.dtype.kind not in "iu" or not (x.min() >= 0 and x.max() < words):
+                raise DataError(f"x: expected word ids from 0 to {words - 1}, received {x} of {x.dtype}.")
             self._words.take(x, axis=1, out=first.gates, mode="clip")  # "raise" would buffer
         first.run()
         for number, layer in enumerate(self._layers[1:]):
@@ -101,44 +95,41 @@ class Stepper:
 
 def _enter(layer: _Layer, x: Array) -> None:
     np.matmul(x, layer.right, out=layer.gates)
-    if layer.bias is not None:
-        np.add(layer.gates, layer.bias, out=layer.gates)
 
 
 def _in_place(layer: Recurrent[Any], w: Weights, state: tuple[Array, ...]) -> _Layer:
     """A layer's step over its own buffers, which writes the new state where the old one stood."""
-    make: dict[type, Callable[..., tuple[Array, Array | None, Array, Callable[[], None]]]] = {
-        RNN: _rnn,
-        GRU: _gru,
-        LSTM: _lstm,
-    }
-    ih, bias, gates, run = make[type(layer)](layer, w, *state)
-    return _Layer(transposed(ih), None if bias is None else np.repeat(bias[:, None], len(state[0]), 1), gates, run)
+    make: dict[type, Callable[..., tuple[Array, Array, Callable[[], None]]]] = {RNN: _rnn, GRU: _gru, LSTM: _lstm}
+    ih, gates, run = make[type(layer)](layer, w, *state)
+    return _Layer(transposed(ih), gates, run)
 
 
-def _rnn(layer: RNN, w: Weights, h: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
+def _rnn(layer: RNN, w: Weights, h: Array) -> tuple[Array, Array, Callable[[], None]]:
     recurrent, bias = transposed(w.hh[None]), both_biases(w)
+    tile = None if bias is None else repeated(bias[None], len(h))
     gates, product = np.empty((1, *h.shape), h.dtype), np.empty((1, *h.shape), h.dtype)
 
     def run() -> None:
         np.matmul(h, recurrent, out=product)
         np.add(gates, product, out=gates)
+        if tile is not None:
+            np.add(gates, tile, out=gates)
         if layer.nonlinearity == "relu":
             np.maximum(gates[0], 0, out=h)
         else:
             np.tanh(gates[0], out=h)
 
-    return w.ih[None], None if bias is None else bias[None], gates, run
+    return w.ih[None], gates, run
 
 
-def _gru(layer: GRU, w: Weights, h: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
+def _gru(layer: GRU, w: Weights, h: Array) -> tuple[Array, Array, Callable[[], None]]:
     p = sequence_gru.prepare(w, len(h))
     gates, product = np.empty((4, *h.shape), h.dtype), np.empty((3, *h.shape), h.dtype)
-    return p.ih, p.bias, gates[:3], lambda: sequence_gru.advance(h, p, gates, product, h)
+    return p.ih, gates[:3], lambda: sequence_gru.advance(h, p, gates, product, h)
 
 
-def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array | None, Array, Callable[[], None]]:
-    p = sequence_lstm.prepare(w)
+def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array, Callable[[], None]]:
+    p = sequence_lstm.prepare(w, len(c))
     gates, product, squashed = np.empty((4, *c.shape), c.dtype), np.empty((4, *c.shape), c.dtype), np.empty_like(c)
     projection = None if w.hr is None else transposed(w.hr[None])[0]
 
@@ -150,4 +141,4 @@ def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array | N
             np.multiply(gates[3], squashed, out=squashed)
             np.matmul(squashed, projection, out=h)
 
-    return p.ih, p.bias, gates, run
+    return p.ih, gates, run
