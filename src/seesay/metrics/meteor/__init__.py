@@ -18,13 +18,14 @@ from seesay.metrics.meteor.lexicon import Lexicon
 from seesay.metrics.meteor.normalize import Prefixes, normalize
 from seesay.metrics.meteor.phrases import PhraseTable
 from seesay.metrics.meteor.sentences import Sentence, possible_matches, prepare
-from seesay.metrics.meteor.statistics import Statistics, combine, gather, score, total
+from seesay.metrics.meteor.statistics import Statistics, bound, combine, gather, score, total
 from seesay.metrics.meteor.store import Arrays
 from seesay.metrics.pairs import Caption, Scores, Sums, check_pairs, tokens_of
 
 __all__ = ["Meteor", "MeteorMissing", "scores_of"]
 
 _BATCH = 128  # pictures: their sentences are looked up together
+_ROUNDING = 1e-9
 
 
 class Meteor:
@@ -81,7 +82,7 @@ class Meteor:
         prepared = prepare([normalize(line, self._prefixes) for line in distinct], self._lexicon, self._table)
         sentences = dict(zip(distinct, prepared, strict=True))
         return {
-            i: max((_pair(sentences[candidate], sentences[line]) for line in lines[i]), key=score)
+            i: _best(sentences[candidate], [sentences[line] for line in lines[i]])
             for i, candidate in candidates.items()
         }
 
@@ -103,6 +104,20 @@ def _lines(caption: Caption) -> list[str]:
     return " ".join(tokens_of(caption)).split("|||")
 
 
-def _pair(candidate: Sentence, reference: Sentence) -> Statistics:
-    matches, chunks = align(possible_matches(candidate, reference), len(candidate.is_function))
-    return gather(candidate.is_function, reference.is_function, matches, chunks)
+def _best(candidate: Sentence, references: list[Sentence]) -> Statistics:
+    """The statistics with the reference that gives the best score, the first of equally good ones.
+
+    References are aligned in the order of the most that they could give; those that cannot win are left alone.
+    """
+    possible = [possible_matches(candidate, reference) for reference in references]
+    bounds = [score(bound(candidate.is_function, r.is_function, p)) for r, p in zip(references, possible, strict=True)]
+    best, found, place = -1.0, Statistics(), 0
+    for n in sorted(range(len(references)), key=lambda n: -bounds[n]):
+        if bounds[n] < best - _ROUNDING:
+            break
+        matches, chunks = align(possible[n], len(candidate.is_function))
+        statistics = gather(candidate.is_function, references[n].is_function, matches, chunks)
+        reached = score(statistics)
+        if reached > best or (reached == best and n < place):
+            best, found, place = reached, statistics, n
+    return found

@@ -60,6 +60,24 @@ def gather(candidate: Sequence[bool], reference: Sequence[bool], matches: list[M
     )
 
 
+def bound(candidate: Sequence[bool], reference: Sequence[bool], possible: Sequence[Sequence[Match]]) -> Statistics:
+    """Statistics that no alignment made of `possible` can beat: each word matched as well as it could be, in one chunk.
+
+    The score grows with each matched weight and number, and falls with the chunks.
+    """
+    here, there = [0] * len(candidate), [0] * len(reference)
+    for matches in possible:
+        for start, length, candidate_start, candidate_length, module in matches:
+            content, function = _MATCHED_CONTENT[module], _MATCHED_FUNCTION[module]
+            for place in range(candidate_start, candidate_start + candidate_length):
+                here[place] = max(here[place], function if candidate[place] else content)
+            for place in range(start, start + length):
+                there[place] = max(there[place], function if reference[place] else content)
+    chunks = 1 if 0 in here or 0 in there else 0
+    matched, reference_matched = len(here) - here.count(0), len(there) - there.count(0)
+    return Statistics(weigh(candidate), weigh(reference), matched, reference_matched, sum(here), sum(there), chunks)
+
+
 def total(parts: Iterable[Statistics]) -> Statistics:
     """The statistics of a corpus."""
     return Statistics(*map(sum, zip(Statistics(), *parts, strict=True)))
