@@ -233,3 +233,15 @@ def test_a_link_that_cannot_be_put_in_place_leaves_the_old_file(note: Path, monk
     with pytest.raises(DataError, match=r"note: cannot be written \(No such file or directory\)"):
         link_file(source, note)
     assert_untouched(note)
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_bytes(b"old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "target.txt")
+    replace_file(tmp_path / "link.txt", b"new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "target.txt").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    replace_file(tmp_path / "pipe", b"one ", b"two")
+    assert os.read(reader, 100) == b"one two" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)

@@ -117,3 +117,22 @@ def test_spice_is_skipped_with_its_reason_or_computed(files: Path) -> None:
     done = score(files, "refs.json", "cands.json", "--spice")
     assert done.returncode == 0
     assert ("SPICE is skipped: " in done.stdout) != ("SPICE-1.0" in done.stdout)
+
+
+def test_outputs_never_replace_inputs(files: Path) -> None:
+    for options in (["--json", "refs.json"], ["--json", "x", "--html", "./x"], ["--per-image", "cands.json"]):
+        done = score(files, "refs.json", "cands.json", *options)
+        assert done.returncode == 2 and "would be written over" in done.stderr and done.stderr.count("\n") == 1
+    assert json.loads((files / "refs.json").read_text(encoding="utf-8")) == REFERENCES
+    done = score(files, "refs.json", "cands.json", "--per-image", "a/o.csv", "--html", "b/c/o.html")
+    assert done.returncode == 0 and (files / "a" / "o.csv").is_file() and (files / "b" / "c" / "o.html").is_file()
+
+
+def test_a_name_that_the_terminal_cannot_show(files: Path) -> None:
+    done = score(files, "refs.json", "cands.json", "--json", "é.json", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "written: \\xe9.json" in done.stdout
+
+
+def test_a_cache_that_cannot_be_written_costs_meteor_alone(files: Path) -> None:
+    done = score(files, "refs.json", "cands.json", SEESAY_CACHE="/proc/none")
+    assert done.returncode == 0 and "METEOR is skipped: " in done.stdout and "CIDEr-D" in done.stdout

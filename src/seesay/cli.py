@@ -6,6 +6,7 @@ Heavy parts are imported inside the commands, so that `seesay --help` and mistak
 from __future__ import annotations
 
 import enum
+import io
 import json
 import re
 import shlex
@@ -52,6 +53,9 @@ STOPPED = {  # what Ctrl-C leaves behind
 
 def main() -> None:
     """The entry point: whatever a person can mend is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a path must not stop the work
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="seesay", standalone_mode=False)
     except SeesayError as fault:
@@ -245,14 +249,16 @@ def score(
 
     Example: `seesay score annotations.json results.json --against other.json --html scores.html`
     """
-    from seesay.metrics.files import read_novelty, read_pair, read_references, write_table
+    from seesay.files import check_outputs
+    from seesay.metrics.files import read_novelty, read_other, read_pair, read_references, write_table
     from seesay.metrics.scoring import COCO, METRICS
     from seesay.metrics.study import study
     from seesay.progress import print_study, tell
     from seesay.report.scores import write_scores
 
+    check_outputs([per_image, json_file, html], [references, results, against, training, sets])
     human, generated = read_pair(references, results, split, subset)
-    other = read_pair(references, against, split, subset)[1] if against else None
+    other = read_other(against, generated) if against else None
     known = read_novelty(training) if training else None
     several = read_references(sets) if sets else None
     found = study(generated, human, other, known, several, METRICS if spice else COCO, samples, seed, tell)

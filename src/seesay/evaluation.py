@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from seesay.captioner import Caption, Captioner, at_once
-from seesay.data.entries import canonical_split
 from seesay.data.features import FeatureStore
 from seesay.data.records import SPLITS, Record, read_records, split
 from seesay.decoding.search import Decoding
@@ -20,6 +19,7 @@ from seesay.recipe import Data, Recipe, locate, read_recipe
 from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.page import write_report
 from seesay.text.json_file import read_json
+from seesay.text.splits import canonical_split
 from seesay.training.folder import RunFolder
 
 BATCH = 100
@@ -100,6 +100,7 @@ def evaluate(
     records = split(read_records(captions or locate(recipe.data.captions)), part)
     store = _open_features(features or locate(recipe.data.features), captioner.header)
     found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
+    write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
     result = score_captions(found, records, COCO, tell)
     about = {
         "split": _canonical(part),
@@ -110,7 +111,6 @@ def evaluate(
         "signature": result.signature,
     }
     write_json(folder.scores(name), result.to_json())
-    write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
     write_json(folder.predictions(name), about | {"items": _items(records, found, result)})
     return result
 

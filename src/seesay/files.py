@@ -24,6 +24,12 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
     ...     (Path(folder) / "note.txt").read_text(encoding="utf-8")
     'one whole'
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with writing(path), open(path, "wb") as device:  # /dev/stdout, a named pipe: nothing to replace
+            device.writelines(parts)
+        return
+    if path.is_symlink():
+        path = path.resolve()  # what the link points to is meant, not the link
     temporary = _temporary(path)
     try:
         with open(temporary, "wb") as file:
@@ -69,6 +75,23 @@ def make_folder(path: Path) -> None:
             f"{path}: the folder cannot be made ({fault.strerror or fault}); expected a free name in a writable place; "
             "choose another."
         ) from None
+
+
+def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path | None]) -> None:
+    """Make the folders of the files to write; DataError where one is an input or another output, or cannot be there.
+
+    >>> check_outputs([Path("scores.json")], [Path("./scores.json")])
+    Traceback (most recent call last):
+    seesay.errors.DataError: scores.json: would be written over; expected a file that is not read or written too; ...
+    """
+    taken = {path.resolve() for path in inputs if path}
+    for path in filter(None, outputs):
+        if path.resolve() in taken:
+            raise DataError(
+                f"{path}: would be written over; expected a file that is not read or written too; choose another name."
+            )
+        taken.add(path.resolve())
+        make_folder(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.errors import DataError
-from seesay.metrics.files import read_novelty, read_pair, read_references, read_results, write_results, write_table
+from seesay.metrics.files import (
+    read_novelty,
+    read_other,
+    read_pair,
+    read_references,
+    read_results,
+    write_results,
+    write_table,
+)
 
 
 def written(folder: Path, content: Any) -> Path:
@@ -157,9 +165,9 @@ def test_karpathy_files_are_references_too(tmp_path: Path) -> None:
     path = tmp_path / "dataset_coco.json"
     path.write_text(json.dumps(KARPATHY), encoding="utf-8")
     assert read_references(path) == {"7": ["A dog.", "Dog"], "y.jpg": ["A cat."]}
-    assert read_references(path, "val") == {"y.jpg": ["A cat."]}
-    with pytest.raises(DataError, match="no picture of split 'dev'; expected one of train, val"):
-        read_references(path, "dev")
+    assert read_references(path, "val") == read_references(path, "dev") == {"y.jpg": ["A cat."]}
+    with pytest.raises(DataError, match="no picture of split 'test'; expected one of train, val"):
+        read_references(path, "test")
     assert read_novelty(path) == ["A dog.", "Dog"]
 
 
@@ -215,3 +223,24 @@ def test_a_table_has_a_line_for_each_picture(tmp_path: Path) -> None:
             ["1", "0.5", repr(1 / 3), 'a "dog"'],
             ["é,2", "1.0", "0.0", ""],
         ]
+
+
+def test_what_was_learned_from_is_every_training_split(tmp_path: Path) -> None:
+    path = tmp_path / "k.json"
+    images = [
+        {"filename": f"{n}.jpg", "split": split, "sentences": [{"raw": split}]}
+        for n, split in enumerate(["train", "restval", "val", "test"])
+    ]
+    path.write_text(json.dumps({"images": images}), encoding="utf-8")
+    assert read_novelty(path) == ["train", "restval"]
+    path.write_text(json.dumps({"images": images[2:]}), encoding="utf-8")
+    with pytest.raises(DataError, match="no picture of split 'train'; expected one of test, val"):
+        read_novelty(path)
+
+
+def test_another_system_s_results_are_of_the_same_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text('{"2": "b", "1": "a", "3": "c"}', encoding="utf-8")
+    assert list(read_other(path, {"1": "x", "2": "y"}).items()) == [("1", "a"), ("2", "b")]
+    with pytest.raises(DataError, match=r"other\.json: no caption of picture 8 \(1 in all\)"):
+        read_other(path, {"1": "x", "8": "y"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seesay.errors import DataError, MissingPart
+from seesay.errors import MissingPart
 from seesay.metrics.meteor import Meteor, MeteorMissing, cache
 from seesay.metrics.meteor.normalize import Prefixes, normalize
 from seesay.metrics.meteor.store import is_whole, map_arrays, write_arrays
@@ -76,7 +76,7 @@ def test_without_the_wheel_one_line_says_what_to_install(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("damage", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
 def test_a_damaged_wheel_is_named(source: Path, tmp_path: Path, damage: str) -> None:
     (source / damage).write_bytes(b"not this")
-    with pytest.raises(DataError, match="METEOR's data cannot be read"):
+    with pytest.raises(MeteorMissing, match="METEOR's data cannot be read"):
         Meteor.load(tmp_path / "meteor.bin")
     assert not (tmp_path / "meteor.bin").exists()
 
@@ -144,3 +144,8 @@ def test_sums_give_the_corpus_score_of_any_sample(source: Path, tmp_path: Path) 
     sample = meteor.score({i: candidates[j] for i, j in twice.items()}, {i: references[j] for i, j in twice.items()})
     expected = [scores.corpus, scores.per_id["1"], 0.0, sample.corpus]
     assert found == pytest.approx(expected, rel=1e-12, abs=0) and sample.corpus > 0.1
+
+
+def test_a_cache_that_cannot_be_written_is_a_missing_part(source: Path) -> None:
+    with pytest.raises(MeteorMissing, match=r"/proc/none/meteor\.bin: cannot be written .*SEESAY_CACHE"):
+        Meteor.load(Path("/proc/none/meteor.bin"))

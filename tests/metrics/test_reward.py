@@ -92,3 +92,53 @@ def test_a_vocabulary_that_does_not_fit_is_an_error() -> None:
     words = Vocabulary((*SPECIALS, *map(str, range(65_531))))
     with pytest.raises(DataError, match="65,535 words; at most 65,534 fit"):
         CiderDReward(CiderD.fit({"1": ["a dog"]}), [["a dog"]], words)
+
+
+REFERENCES = [[["a", "red", "dog", "runs"]], [["zebra", "zebra"]], [["a", "blue", "cat", "runs"], []]]
+
+
+@pytest.fixture
+def reward() -> CiderDReward:
+    return CiderDReward(CiderD.fit({str(i): r for i, r in enumerate(REFERENCES)}), REFERENCES, VOCABULARY)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16, np.int32, np.uint64])
+def test_any_kind_of_whole_numbers(kind: type) -> None:
+    words = Vocabulary((*SPECIALS, *(f"w{i}" for i in range(124))))  # the last id is 127, the most of int8
+    references = [[["w123", "w122"]], [["w1"]]]
+    reward = CiderDReward(CiderD.fit({"0": references[0], "1": references[1]}), references, words)
+    ids = np.array([[127, 126, 3, 3]])
+    assert reward(ids.astype(kind), np.array([0], kind)).tolist() == pytest.approx([5])
+
+
+def test_a_picture_of_unknown_words_has_no_reward_from_its_neighbours(reward: CiderDReward) -> None:
+    ids = np.array([VOCABULARY.encode(["a", "red", "dog", "runs"])] * 3)
+    found = reward(ids, np.array([0, 1, 2]))
+    assert found[0] == pytest.approx(10) and found[1] == 0 and 0 < found[2] < 5
+    only = CiderDReward(CiderD.fit({"0": [["zebra"]], "1": [[]]}), [[["zebra"]], [[]]], VOCABULARY)
+    assert only(ids, np.array([0, 1, 1])).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("ids", "pictures", "words"),
+    [
+        ([[4]], [3], "picture 3 to 3"),
+        ([[4]], [-1], "picture -1 to -1"),
+        ([[99]], [0], "id 99 to 99"),
+        ([[-1, 4]], [0], "id -1 to 4"),
+        ([[4.0]], [0], "float64"),
+        ([4, 5], [0], r"ids \(2,\), pictures \(1,\); expected \(N, T\) and \(N,\)"),
+        ([[4], [5]], [0], r"ids \(2, 1\), pictures \(1,\)"),
+    ],
+)
+def test_what_is_not_there_is_an_error(
+    reward: CiderDReward, ids: list[object], pictures: list[int], words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        reward(np.array(ids), np.array(pictures))
+
+
+def test_no_steps_and_no_references(reward: CiderDReward) -> None:
+    assert reward(np.zeros((3, 0), np.int64), np.zeros(3, np.int64)).tolist() == [0, 0, 0]
+    with pytest.raises(DataError, match="picture 1 has no references"):
+        CiderDReward(CiderD.fit({"0": [["a"]]}), [[["a"]], []], VOCABULARY)

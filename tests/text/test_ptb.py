@@ -181,3 +181,17 @@ def test_a_generated_caption_keeps_its_tokens(golden: list[dict[str, str]]) -> N
     captions = [tokenize(row["text"]) for row in golden if row["kind"].startswith("real")]
     kept = Counter(tokenize(" ".join(tokens)) == tokens for tokens in captions)
     assert kept[True] / len(captions) >= 0.999
+
+
+@pytest.mark.parametrize(
+    "text", ["U.S." + " " * 20_000 + "x", "a." + " \t" * 10_000 + "x", "1www." * 3000, "_\xad" * 7500]
+)
+def test_no_rule_backtracks(text: str) -> None:
+    """Seconds of processor time where a backtracking rule takes tens: far from any doubt."""
+    began = time.process_time()
+    lex(text)
+    assert time.process_time() - began < 3
+
+
+def test_names_with_two_elisions_are_one_word() -> None:
+    assert tokenize("the O'Neill-O'Brien team") == ["the", "o'neill-o'brien", "team"]

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from seesay.data.entries import Entry, canonical_split, fault, field, identifier, objects, shown
+from seesay.data.entries import Entry, fault, field, identifier, objects, shown
+from seesay.text.splits import canonical_split
 
 
 def annotation_entries(content: dict[str, Any], path: Path) -> list[Entry]:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seesay.errors import DataError
 
 _KINDS = {dict: "an object", list: "a list", type(None): "null", bool: "a truth value"}
-_SPLITS = {
-    "train": ("train", "training", "restval"),
-    "dev": ("dev", "development", "val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-_CANONICAL = {name: split for split, names in _SPLITS.items() for name in names}
 
 
 class Entry(NamedTuple):
@@ -73,12 +66,3 @@ def identifier(value: Any, path: Path, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise fault(path, where, f"the id is {shown(value)}; expected a whole number or text", "correct it")
     return str(value)
-
-
-def canonical_split(name: str) -> str | None:
-    """ "train", "dev" or "test" for any usual spelling of it, with or without a year; None for anything else.
-
-    >>> canonical_split("val2017"), canonical_split("restval"), canonical_split("trian")
-    ('dev', 'train', None)
-    """
-    return _CANONICAL.get(re.sub(r"20\d\d$", "", name.lower()))

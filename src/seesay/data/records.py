@@ -21,9 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seesay.data import coco, flickr
-from seesay.data.entries import Entry, canonical_split, fault, identifier, objects, shown
+from seesay.data.entries import Entry, fault, identifier, objects, shown
 from seesay.errors import DataError, UnknownName
 from seesay.text.json_file import read_json
+from seesay.text.splits import canonical_split
 
 SPLITS = ("train", "dev", "test")
 

@@ -75,7 +75,12 @@ class _Consensus(ABC):
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise DataError(f"{path}: not document frequencies of seesay; expected what CiderD.save wrote; fit again.")
         documents, rows = content.get("documents"), content.get("frequencies")
-        if type(documents) is not int or not isinstance(rows, dict) or not _are_counts(rows.values(), documents):
+        if (
+            type(documents) is not int
+            or documents < 1
+            or not isinstance(rows, dict)
+            or not _are_counts(rows.values(), documents)
+        ):
             raise DataError(f"{path}: damaged: expected counts between 1 and the number of documents; fit again.")
         return cls({tuple(gram.split(" ")): n for gram, n in rows.items()}, documents)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from seesay.errors import DataError
 from seesay.files import replace_file, write_json
 from seesay.text.json_file import read_json
+from seesay.text.splits import canonical_split
 
 _Captions = TypeVar("_Captions", str, list[str])
 
@@ -101,12 +102,31 @@ def write_table(path: Path, per_id: Mapping[str, Mapping[str, float]], captions:
 
 
 def read_novelty(path: Path) -> list[str]:
-    """All captions of the file that a system learned from; of a file with splits, those of its training split."""
-    try:
-        found = read_references(path, "train")
-    except DataError:
-        found = read_references(path)
+    """All captions of the file that a system learned from; of a file with splits, those of its training split.
+
+    Raises DataError where none of its splits is for training, and what `read_references` raises.
+    """
+    content = read_json(path)
+    items = content.get("images") if isinstance(content, dict) else content
+    # COCO annotations list pictures too, but their captions are apart and belong to one split.
+    whole = isinstance(content, dict) and "annotations" in content
+    has_splits = (
+        not whole and isinstance(items, list) and any("split" in each for each in items if isinstance(each, dict))
+    )
+    found = read_references(path, "train" if has_splits else None)
     return [caption for captions in found.values() for caption in captions]
+
+
+def read_other(path: Path, generated: Mapping[str, str]) -> dict[str, str]:
+    """The captions of another system on the pictures of `generated`; DataError naming the file where one is missing."""
+    other = read_results(path)
+    lacking = [picture for picture in generated if picture not in other]
+    if lacking:
+        raise DataError(
+            f"{path}: no caption of picture {lacking[0]} ({len(lacking):,} in all); expected one for each picture of "
+            "the first system; give the results on the same pictures."
+        )
+    return {picture: other[picture] for picture in generated}
 
 
 def _number_or_text(name: str) -> int | str:
@@ -134,11 +154,18 @@ def _of_split(
     seen, found = set(), False
     for where, item in items:
         seen.add(str(item.get("split")))
-        if split is None or item.get("split") == split:
+        if split is None or _is_split(item.get("split"), split):
             found = True
             yield where, item
     if split is not None and not found:
         raise _fault(path, f"no picture of split {split!r}", f"one of {', '.join(sorted(seen)) or 'its splits'}")
+
+
+def _is_split(given: Any, wanted: str) -> bool:
+    """Whether two names mean the same split: "val" is "dev", "restval" is "train"."""
+    if not isinstance(given, str):
+        return False
+    return given == wanted or (canonical_split(given) or given) == (canonical_split(wanted) or wanted)
 
 
 def _no_splits(path: Path | str, split: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class CiderDReward:
     `references` holds a list of captions (texts or tokens) for each picture; `scorer` brings the document
     frequencies. With `with_end` the end of a sentence counts as a word, in candidates and references alike (fit the
     scorer on captions that end in `<eos>` then): left out, self-critical training learns broken endings.
-    Raises DataError for a vocabulary of more than 65,534 words.
+    Raises DataError for a vocabulary of more than 65,534 words and for a picture without references.
 
     >>> references = [["a red dog runs", "a dog"], ["a blue cat sits"]]
     >>> words = Vocabulary.build([caption.split() for some in references for caption in some], 1)
@@ -59,6 +59,8 @@ class CiderDReward:
         self._scorer, self._vocabulary, self._with_end = scorer, vocabulary, with_end
         ending = [vocabulary.words[vocabulary.eos]] if with_end else []
         self._vectors = [scorer.prepare([*tokens_of(text), *ending] for text in captions) for captions in references]
+        if not all(self._vectors):
+            raise DataError(f"reward: picture {[*map(bool, self._vectors)].index(False)} has no references; give one.")
         self._numbers = {word: i for i, word in enumerate(vocabulary.words)}
         # A word such as "3 1/2" (with its no-break space) is two words to CIDEr, and <pad> is none.
         self._irregular = np.array([len(word.split()) != 1 for word in vocabulary.words])
@@ -70,15 +72,29 @@ class CiderDReward:
     def __call__(self, ids: NDArray[np.integer], pictures: NDArray[np.integer]) -> _Floats:
         """The reward (0 to 10) of each row of `ids` (N, T) against the references of `pictures` (N,); float64 (N,).
 
-        A sentence ends at its first `<eos>`; one without is as long as its row.
+        A sentence ends at its first `<eos>`; one without is as long as its row. Raises DataError for other shapes, and
+        for an id or a picture that there is none of.
         """
-        rows: _Integers = pictures.astype(np.int64)
+        ids, rows = self._checked(ids, pictures)
         spoken = self._spoken(ids)
         grams = _distinct(spoken, ids)
         rewards = self._similarity(grams, rows, spoken.sum(1))
         for row in np.flatnonzero((self._irregular[ids] & spoken).any(1)):
             rewards[row] = self._by_text(ids[row], int(rows[row]))
         return rewards
+
+    def _checked(self, ids: Any, pictures: Any) -> tuple[_Integers, _Integers]:
+        """Both as int64, which no n-gram overflows; a wrong shape or number is a DataError, not another's reward."""
+        ids, pictures = np.asarray(ids), np.asarray(pictures)
+        if ids.ndim != 2 or pictures.shape != ids.shape[:1]:
+            raise DataError(f"reward: ids {ids.shape}, pictures {pictures.shape}; expected (N, T) and (N,).")
+        for name, values, most in (("id", ids, len(self._vocabulary)), ("picture", pictures, len(self._vectors))):
+            if values.size and (values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= most):
+                raise DataError(
+                    f"reward: {name} {values.min()} to {values.max()} ({values.dtype}); expected whole numbers "
+                    f"from 0 to {most - 1}."
+                )
+        return ids.astype(np.int64), pictures.astype(np.int64)
 
     def _spoken(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which positions (N, T) belong to the sentence."""
@@ -154,14 +170,16 @@ class CiderDReward:
 
     def _find(self, keys: _Keys, pictures: _Integers) -> tuple[_Integers, NDArray[np.bool_]]:
         """Where each key stands among its picture's keys, and whether it does: one binary search for all at once."""
-        low, high = self._begin[pictures], self._begin[pictures + 1]
-        last = high - 1
+        begin, end = self._begin[pictures], self._begin[pictures + 1]
+        if not len(self._keys):
+            return begin, np.zeros(len(keys), np.bool_)
+        low, high, last = begin, end, np.maximum(end - 1, 0)
         for _ in range(int((high - low).max(initial=1)).bit_length()):
             middle = (low + high) >> 1
             smaller = (self._keys[np.minimum(middle, last)] < keys) & (low < high)
             low, high = np.where(smaller, middle + 1, low), np.where(smaller, high, middle)
         place = np.minimum(low, last)
-        return place, self._keys[place] == keys if len(self._keys) else np.zeros(len(keys), np.bool_)
+        return place, (begin < end) & (self._keys[place] == keys)
 
 
 def _distinct(spoken: NDArray[np.bool_], ids: NDArray[np.integer]) -> _Grams:
@@ -176,7 +194,7 @@ def _distinct(spoken: NDArray[np.bool_], ids: NDArray[np.integer]) -> _Grams:
     width = ORDERS * steps
     flat = np.sort(keys.reshape(rows, width), axis=1).reshape(-1)  # no word is 0, and 0 sorts first
     fresh = np.append(True, flat[1:] != flat[:-1])
-    fresh[::width] = True
+    fresh[:: max(1, width)] = True
     start = np.flatnonzero(fresh & (flat > 0))
     row = start // width
     end = np.minimum(np.append(start[1:], rows * width), (row + 1) * width)

@@ -82,12 +82,16 @@ def evaluate(
     computed, missing = [], []
     if "METEOR" in metrics:
         captions.begin_meteor()
-    for name in sorted(metrics, key=_COMPUTED.index):
-        try:
-            found |= _SCORERS[name](captions)
-            computed.append(name)
-        except MissingPart as fault:
-            missing.append(f"{name} is skipped: {fault}")
+    try:
+        for name in sorted(metrics, key=_COMPUTED.index):
+            try:
+                found |= _SCORERS[name](captions)
+                computed.append(name)
+            except MissingPart as fault:
+                missing.append(f"{name} is skipped: {fault}")
+    finally:
+        if captions.meteor is not None:
+            captions.meteor.stop()
     found = {name: found[name] for name in _KEYS if name in found}
     return Evaluation(
         corpus={name: scores.corpus for name, scores in found.items()},

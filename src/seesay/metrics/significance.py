@@ -64,8 +64,8 @@ def compare(
     """Two systems scored on the same pictures in the same order, by metric.
 
     The interval is the paired bootstrap's (Koehn 2004, section 4); p is the approximate randomisation test's, two
-    sided (Riezler and Maxwell 2005), never below 1 / (samples + 1). Raises DataError when the numbers of pictures
-    differ.
+    sided (Riezler and Maxwell 2005), never below 1 / (samples + 1). Metrics that only one side has are left out.
+    Raises DataError when the numbers of pictures differ.
 
     >>> from seesay.metrics.pairs import mean_of
     >>> good = {"x": mean_of({str(i): 0.6 + i % 3 / 10 for i in range(60)})}
@@ -74,6 +74,8 @@ def compare(
     >>> round(found.difference, 3), found.low > 0, found.p < 0.05
     (0.05, True, True)
     """
+    first = {name: sums for name, sums in first.items() if name in second}
+    second = {name: second[name] for name in first}
     counts = {len(sums.statistics) for sums in (*first.values(), *second.values())}
     if len(counts) > 1:
         raise DataError(f"comparison: systems of {sorted(counts)} pictures; expected the same pictures in both.")

@@ -58,7 +58,7 @@ def study(
     other, compared = None, None
     if against is not None:
         ordered = {i: against[i] for i in candidates if i in against}  # the same pictures in the same order
-        other = evaluate(ordered, references, metrics)
+        other = evaluate(ordered, references, metrics, tell)
         compared = compare(one.sums, other.sums, samples, seed)
     varied = diversity(candidates, training)
     if sets is not None:

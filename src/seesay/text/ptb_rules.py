@@ -83,7 +83,8 @@ _THING = rf"(?:[{_L}\xad][{_L}\d٠\xad]*|[\d٠][{_L}\d٠]*)"
 _ASCII = r"[A-Za-z0-9]"
 _END = rf"(?![{_L}\d٠])"
 _AP = r"(?:['’]|&apos;)"
-_SPACES = r"[ \t\xa0\0]*[ \t\xa0][ \t\xa0\0]*"
+_ELIDED = rf"[dlo](?:{_AP}|[`‘])[{_L}\d٠]{{2,}}"  # o'clock, l'eau
+_SPACES = r"\0*[ \t\xa0][ \t\xa0\0]*"
 _NUMBER = r"[\d٠]*(?:[.,:٫\xad][\d٠]+)+"
 _DIGITS = r"[\d٠]{1,4}"
 
@@ -130,7 +131,7 @@ _RULES = (
     (_THINGS, _THING, "", ""),
     (_THINGS, rf"{_THING}(?:-[{_L}\d٠\xad]+)+", "", ""),
     (_THINGS, rf"[{_L}\d٠]+(?:[-_‐][{_L}\d٠]+)+", "", ""),
-    (_THINGS + "\u0300&", rf"(?:{_WORD}|{_THING}(?:[-_‐]{_THING})*)\.", r"[,;:]", ""),
+    (_THINGS + "\u0300&", rf"(?:{_WORD}|{_THING}(?:[-_‐]{_THING}){{0,30}})\.", r"[,;:]", ""),
     (_LETTERS, rf"{_WORD}\.{_WORD}(?:\.{_WORD})*\.", r"[,;:]", ""),
     (ascii_letters + digits, rf"{_ASCII}+(?:-[a-z]+)*(?:\\?/{_ASCII}+(?:-[a-z]+)*){{1,2}}", "", ""),
     (ascii_letters, r"[a-z\xad]*(?!n)[a-z]", r"n(?:['’`‘]|&apos;)t", ""),
@@ -141,7 +142,7 @@ _RULES = (
     ("'", r"'(?:[smd]|re|ve|ll)", r"[^A-Za-z]", "apostrophe"),
     ("’&", r"(?:’|&apos;)(?:re|ve|ll)", "", "apostrophe"),
     ("'", r"'t", r"(?:is|was)", ""),
-    (_THINGS, rf"(?:{_THING}[-_‐])*[dlo](?:{_AP}|[`‘])[{_L}\d٠]{{2,}}(?:[-_‐]{_THING})*", "", ""),
+    (_THINGS, rf"(?:{_THING}[-_‐]){{0,30}}{_ELIDED}(?:[-_‐](?:{_ELIDED}|{_THING})){{0,30}}", "", ""),
     ("nN", rf"n(?:{_AP}|[`‘])[{_L}]{{2,}}", "", ""),
     (ascii_letters, rf"(?-i:[A-HJ-XZ])(?:{_AP}|[`‘])[{_L}]{{2,}}", "", ""),
     (ascii_letters + "Éé", rf"[{_L}]*[aeiouy](?<=[{_L}].)(?:{_AP}|[`‘])(?:[aeiou]|(?-i:[A-Z]))[{_L}]*", "", ""),
@@ -171,7 +172,7 @@ _RULES = (
     (_LETTERS, rf"{_WORD}(?:[.!?]{_WORD})+", "", ""),
     (
         _THINGS,
-        rf"{_THING}(?:\.{_THING})*\.(?:bat|bmp|c|cgi|class|cpp|dll|docx?|exe|gif|gz|h|html?|jar|java|jpe?g|mov|mp3|pdf|php|pl|"
+        rf"{_THING}(?:\.{_THING}){{0,30}}\.(?:bat|bmp|c|cgi|class|cpp|dll|docx?|exe|gif|gz|h|html?|jar|java|jpe?g|mov|mp3|pdf|php|pl|"
         r"png|ppt|ps|py|sql|tar|txt|wav|x|xml|zip)",
         _END,
         "",

@@ -28,7 +28,10 @@ def open_cache(path: Path | None, progress: Callable[[str], None]) -> Arrays:
             if not is_whole(path):  # another process may have built it meanwhile
                 from seesay.metrics.meteor.pack import pack  # needed once in the life of a cache
 
-                write_arrays(path, pack(source, progress))
+                try:
+                    write_arrays(path, pack(source, progress))
+                except DataError as fault:  # other metrics are still worth having
+                    raise MeteorMissing(str(fault)) from None
                 progress(f"METEOR: packed data written to {path}\n")
     return map_arrays(path)
 
@@ -40,7 +43,7 @@ def _alone(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
     except OSError as fault:
-        raise DataError(
+        raise MeteorMissing(
             f"{path}: cannot be written ({fault.strerror}); expected a writable folder; set SEESAY_CACHE to one."
         ) from None
     with lock:
