@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
     "files": ("", ""),
+    "cores": ("", ""),
     "text": ("", ""),
     "metrics": ("text", "numpy snowballstemmer"),
     "data": ("text", "numpy PIL h5py"),
@@ -45,7 +46,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "__init__": ("", ""),
     "__main__": ("cli", ""),
 }
-FOR_ALL = {"errors", "files", "__version__"}
+FOR_ALL = {"errors", "files", "cores", "__version__"}
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "trainer", "registry"}
 
 

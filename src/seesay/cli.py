@@ -258,7 +258,6 @@ def score(
     from seesay.metrics.scoring import COCO, METRICS
     from seesay.metrics.study import study
     from seesay.progress import print_study, tell
-    from seesay.report.scores import write_scores
 
     check_outputs([per_image, json_file, html], [references, results, against, training, sets])
     human, generated = read_pair(references, results, split, subset)
@@ -272,6 +271,8 @@ def score(
         print(f"written: {per_image}")
     _write_json(json_file, found.to_json())
     if html:
+        from seesay.report.scores import write_scores  # brings Pillow, which scores alone do not need
+
         write_scores(html, found, generated, human, (results.name, against.name if against else ""))
         print(f"written: {html}")
 

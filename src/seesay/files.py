@@ -30,7 +30,7 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
         return
     if path.is_symlink():
         path = path.resolve()  # what the link points to is meant, not the link
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             for part in parts:
@@ -38,7 +38,7 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as fault:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -105,7 +105,7 @@ def link_file(source: Path, path: Path) -> None:
 
     Raises DataError where neither can be made; whatever stood at `path` is then untouched.
     """
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     with writing(path):
         temporary.unlink(missing_ok=True)
         try:
@@ -116,7 +116,7 @@ def link_file(source: Path, path: Path) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> Sequence[Path]:
@@ -127,11 +127,12 @@ def remove_leftovers(folder: Path) -> Sequence[Path]:
     return found
 
 
-def _temporary(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
+    """What a file is called until it is whole: hidden, this process's own, found by `remove_leftovers`."""
     return path.with_name(f".{path.name}.tmp.{os.getpid()}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` outlast a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

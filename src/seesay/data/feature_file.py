@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seesay.errors import DataError
-from seesay.files import _sync_folder, _temporary
+from seesay.files import sync_folder, temporary_beside
 
 FORMAT = b"seesay-features"
 VERSION = 1
@@ -67,14 +67,14 @@ def create(
     Raises `DataError` where ids repeat or are empty, and where the disk has no room for all rows.
     """
     names = _encoded(path, ids)
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     need = len(ids) * regions * size * 2
     try:
         if shutil.disk_usage(path.parent).free < need:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         _write_empty(temporary, names, regions, size, encoder, flipped, fill)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # HDF5 reports some failures to write as RuntimeError
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(

@@ -27,7 +27,10 @@ def read_references(path: Path | str, split: str | None = None) -> dict[str, lis
     each picture: `split` chooses one, otherwise all are read. Texts become NFC.
     Raises DataError, in one line naming the file and the id, for anything else.
     """
-    content = read_json(path)
+    return _references(read_json(path), path, split)
+
+
+def _references(content: Any, path: Path | str, split: str | None) -> dict[str, list[str]]:
     named: Iterator[tuple[str, Any]]
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
         _no_splits(path, split)
@@ -113,7 +116,7 @@ def read_novelty(path: Path) -> list[str]:
     has_splits = (
         not whole and isinstance(items, list) and any("split" in each for each in items if isinstance(each, dict))
     )
-    found = read_references(path, "train" if has_splits else None)
+    found = _references(content, path, "train" if has_splits else None)
     return [caption for captions in found.values() for caption in captions]
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from string import Template
 
@@ -15,6 +12,7 @@ from seesay.files import replace_file
 from seesay.report import curves
 from seesay.report.cards import Group, card, choose, read_photo
 from seesay.report.credits import Credit
+from seesay.report.inline import part, source_hash
 from seesay.report.reading import Check, Run, Split, read_run
 
 _FLATTERS = "<p>The weights kept are those that did best on dev, so scores on dev flatter them a little.</p>"
@@ -52,13 +50,13 @@ def write_report(
 
 def render(run: Run, pictures: Path | None, credits: Mapping[str, Credit], notice: str) -> str:
     """The page as text. Each piece is escaped where it is made; the template takes only finished HTML."""
-    style, script = _part("page.css"), _part("page.js")
+    style, script = part("page.css"), part("page.js")
     attends = any(item.attention is not None for split in run.splits for item in split.items)
-    return Template(_part("page.html")).substitute(
+    return Template(part("page.html")).substitute(
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=source_hash(style),
+        script_hash=source_hash(script),
         title=escape(run.name),
         model=escape(run.model),
         notice=f'<aside class="notice"><p>{escape(notice)}</p></aside>' if notice else "",
@@ -249,12 +247,3 @@ def _group(group: Group, split: Split, pictures: Path | None, credits: Mapping[s
         for rank, item in group.items
     )
     return f"{heading}{''.join(cards)}"
-
-
-def _part(name: str) -> str:
-    return resources.files("seesay.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """A content-security-policy source that allows exactly this inline text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

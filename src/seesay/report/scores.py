@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 from seesay.files import replace_file
 from seesay.metrics.study import Study
 from seesay.report import curves
+from seesay.report.inline import part, source_hash
 
 _EACH = 15  # captions of the best and of the worst
 _TITLE = "seesay · scores"
@@ -28,9 +26,8 @@ def write_scores(
 
     Raises DataError where it cannot be written.
     """
-    style = resources.files("seesay.report").joinpath("page.css").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    style = part("page.css")
+    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_TITLE}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from seesay.cores import usable_cores
 from seesay.errors import DataError
 
 Result = TypeVar("Result")
@@ -21,8 +22,7 @@ Result = TypeVar("Result")
 
 def _at_start() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(given)) if given.isdecimal() else usable
+    return max(1, int(given)) if given.isdecimal() else usable_cores()
 
 
 _threads = _at_start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
 from seesay.data.images import find_pictures, open_picture, to_square
 from seesay.errors import DataError
@@ -74,7 +74,7 @@ def extract(
             return Summary(0, len(ids), {})
         done = len(ids) - len(missing)
         progress(done, len(ids))
-        for batch in _encoded(folder, missing, encoder, batch_size, threads or _cores()):
+        for batch in _encoded(folder, missing, encoder, batch_size, threads or usable_cores()):
             _store(writer, batch, on_bad)
             faults.update(batch.faults)
             done += len(batch.ids) + len(batch.faults)
@@ -129,7 +129,3 @@ def _encode(folder: Path, ids: list[str], encoder: Encoder) -> Batch:
             faults[name] = error
     stacked = np.stack(pixels) if pixels else np.empty((0, encoder.side, encoder.side, 3), np.uint8)
     return Batch(good, encoder(stacked), faults)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seesay.errors import DataError
-from seesay.files import replace_file
+from seesay.files import make_folder, replace_file
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
@@ -41,10 +40,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
     digest = hashlib.sha256()
     for part in body:
         digest.update(part)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DataError(f"{path}: its folder cannot be made ({fault.strerror}); choose another place.") from None
+    make_folder(path.parent)
     replace_file(path, _MAGIC, digest.digest(), *body)
 
 

@@ -7,13 +7,13 @@ come in as JSON on its standard input, statistics go out on its standard output.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from seesay.cores import usable_cores
 from seesay.errors import SeesayError
 from seesay.metrics.meteor import Meteor, scores_of
 from seesay.metrics.meteor.cache import open_cache
@@ -37,7 +37,7 @@ class Workers:
         tell: Callable[[str], None] | None = None,
     ) -> None:
         open_cache(None, tell or (lambda message: None))  # once here, not by each worker
-        ids, count = list(candidates), min(_MOST, _cores())
+        ids, count = list(candidates), min(_MOST, usable_cores())
         self._parts = [ids[start::count] for start in range(count)]
         self._order = ids
         self._processes = []
@@ -77,10 +77,6 @@ def _output(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     with process.stdout as pipe:
         said = pipe.read()
     return process.wait(), said
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work() -> None:
