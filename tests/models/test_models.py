@@ -8,19 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from seesay.errors import CheckpointError, RecipeError, SeesayError, UnknownName
+from seesay.data.batches import pad
+from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError, UnknownName
 from seesay.models import build, load_weights, names
+from seesay.text.vocabulary import BOS
 
-SMALL = {"embedding_size": 4, "hidden_size": 6}
+SMALL = {"embedding_size": 4, "hidden_size": 6, "heads": 2, "layers": 1}
+
+
+def fields(name: str) -> list[str]:
+    return [field.name for field in dataclasses.fields(importlib.import_module(f"seesay.models.{name}").Config)]
 
 
 def make(name: str = "captioning_rnn", **settings: Any) -> Any:
-    return build(name, {**SMALL, **settings}, feature_size=3, vocabulary_size=9)
+    known = {key: value for key, value in SMALL.items() if name in names() and key in fields(name)}
+    return build(name, {**known, **settings}, feature_size=3, vocabulary_size=9)
 
 
 def test_names_are_the_files() -> None:
-    assert names() == ["attend_tell", "captioning_rnn"]
+    assert names() == ["attend_tell", "captioning_rnn", "meshed_memory", "s2", "transformer", "up_down"]
 
 
 @pytest.mark.parametrize("name", names())
@@ -47,6 +55,18 @@ def test_an_unknown_model_suggests_the_nearest() -> None:
         ("captioning_rnn", {"dropout": -0.5}),
         ("captioning_rnn", {"cell": "gru"}),
         ("captioning_rnn", {"cell": 3}),
+        ("transformer", {"heads": 4}),
+        ("transformer", {"heads": 0}),
+        ("transformer", {"layers": 0}),
+        ("transformer", {"encoder_layers": -1}),
+        ("transformer", {"positions": 0}),
+        ("meshed_memory", {"heads": -2}),
+        ("meshed_memory", {"slots": -1}),
+        ("meshed_memory", {"layers": 65}),
+        ("meshed_memory", {"regions": 0}),
+        ("s2", {"clusters": 0}),
+        ("s2", {"cells": 10**6}),
+        ("s2", {"positions": 10**6}),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_one_line(name: str, settings: dict[str, Any]) -> None:
@@ -94,8 +114,7 @@ def test_a_recipe_error_names_the_setting_and_an_example() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_no_model_takes_a_size_below_one_or_a_share_of_one(name: str) -> None:
-    fields = [field.name for field in dataclasses.fields(importlib.import_module(f"seesay.models.{name}").Config)]
-    sizes, shares = ([key for key in fields if key.endswith(end)] for end in ("_size", "dropout"))
+    sizes, shares = ([key for key in fields(name) if key.endswith(end)] for end in ("_size", "dropout"))
     assert sizes and shares
     for key in sizes:
         for value in (0, -1, 16_385):
@@ -106,3 +125,54 @@ def test_no_model_takes_a_size_below_one_or_a_share_of_one(name: str) -> None:
             with pytest.raises(RecipeError, match=f"model.{key}: received {value}; expected a share from 0 up to"):
                 make(name, **{key: value})
         assert getattr(make(name, **{key: 0.99}).config, key) == 0.99
+
+
+@pytest.mark.parametrize("name", ["transformer", "meshed_memory", "s2"])
+def test_what_is_longer_than_the_positions_is_one_line(name: str) -> None:
+    model = make(name, positions=4).eval()
+    features, mask = torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
+    tokens = torch.from_numpy(pad([[4, 5, 6], [7]]))
+    assert model(features, mask, tokens, torch.tensor([0, 1])).logits.shape == (6, 9)
+    with pytest.raises(DataError, match="received one of 5 words with <bos>; the model has positions for 4; cut"):
+        model(features, mask, torch.from_numpy(pad([[4, 5, 6, 7], [7]])), torch.tensor([0, 1]))
+    state = model.start(features, mask)
+    for word in (BOS, 4, 5, 6):
+        _, state = model.step(torch.tensor([word, word]), state)
+    with pytest.raises(RecipeError, match="max_length: received a word 5; the model has positions for 4; decode fewer"):
+        model.step(torch.tensor([7, 7]), state)
+
+
+@pytest.mark.parametrize("name", ["transformer", "meshed_memory", "s2", "up_down"])
+def test_rows_of_zeros_are_no_regions(name: str) -> None:
+    """A feature file filled up with zeros, without a mask, is the same to a model as one with the right mask."""
+    model = make(name).eval()
+    features, mask = torch.randn(2, 5, 3), torch.arange(5) < torch.tensor([[5], [2]])
+    features = features.masked_fill(~mask.unsqueeze(-1), 0)
+    tokens, rows = torch.from_numpy(pad([[4, 5, 6], [7]])), torch.tensor([0, 1])
+    expected = model(features, mask, tokens, rows)
+    found = model(features, torch.ones_like(mask), tokens, rows)
+    torch.testing.assert_close(found.logits, expected.logits)
+    assert not found.attention[1, :, 2:].any()
+    alone = model(features[1:, :2], mask[1:, :2], tokens[1:], torch.tensor([0]))
+    torch.testing.assert_close(alone.logits, expected.logits[4:])
+
+
+@pytest.mark.parametrize(("name", "millions"), [("transformer", 28.4), ("meshed_memory", 38.4), ("s2", 36.7)])
+def test_sizes_as_published(name: str, millions: float) -> None:
+    model = build(name, {}, feature_size=2048, vocabulary_size=10_201)
+    assert sum(part.numel() for part in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["transformer", "up_down"])
+def test_hidden_words_and_regions_are_for_training_alone(name: str) -> None:
+    torch.manual_seed(0)
+    model = make(name, dropout=0.0, region_dropout=0.5, word_dropout=0.9)
+    features, mask = torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
+    tokens, rows = torch.from_numpy(pad([[4, 5, 6], [7]])), torch.tensor([0, 1])
+    drawn = [model.train()(features, mask, tokens, rows) for _ in range(5)]
+    assert any(not torch.equal(drawn[0].logits, other.logits) for other in drawn[1:])
+    assert all(one.logits.isfinite().all() for one in drawn)
+    seen = [(one.attention[0, 0] > 0).sum() for one in drawn]
+    assert all(count >= 1 for count in seen) and any(count < 5 for count in seen)
+    first, second = (model.eval()(features, mask, tokens, rows) for _ in range(2))
+    assert torch.equal(first.logits, second.logits) and (first.attention[0, 0] > 0).all()

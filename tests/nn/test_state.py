@@ -34,3 +34,26 @@ def test_a_selection_is_a_copy() -> None:
     state = memory()
     select(state, torch.tensor([0]))[0].zero_()
     assert state.hidden.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+class Shared:
+    """A part that is no tensor."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: torch.Tensor) -> Shared:
+        return Shared([self.rows[row] for row in rows])
+
+
+class Mixed(NamedTuple):
+    hidden: torch.Tensor
+    shared: Shared
+
+
+def test_a_part_of_another_kind_selects_its_own_rows() -> None:
+    chosen = select(Mixed(torch.arange(3), Shared([7, 8, 9])), torch.tensor([2, 2, 0]))
+    assert chosen.hidden.tolist() == [2, 2, 0] and chosen.shared.rows == [9, 9, 7]

@@ -6,8 +6,10 @@ A captioning model file holds a frozen `Config`, an `nn.Module` named `Model` an
     model.step(tokens (B,), state) -> (logits (B, V), state)       one more word
     model(features, mask, tokens (N, T), rows (N,)) -> Forced      all words, given the true ones
 
-`state` is a NamedTuple of batch-first tensors; its field `attention` (B, R), if any, is where the last
-word looked.
+`state` is a NamedTuple, batch first; its field `attention` (B, R), if any, is where the last word looked. Its first
+part is a tensor; the others are tensors too, or values with `len` and `select(rows)` for whatever need not be copied
+for every beam (`seesay.nn.memory`: the pictures, and the words said so far). `seesay.nn.state.select` serves all.
+A picture without a single region may be refused with a `DataError` that says which one of the batch it is.
 """
 
 from __future__ import annotations

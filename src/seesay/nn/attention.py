@@ -1,9 +1,14 @@
-"""Soft attention over the regions of a picture, safe for masked and for empty pictures."""
+"""Soft attention over the regions of a picture and over words: additive, and scaled dot products with several heads."""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+from seesay.errors import DataError, RecipeError
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -27,6 +32,36 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     weight = mask.to(values.dtype)
     return torch.einsum("br,brd->bd", weight, values) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def real_regions(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, R, D) with zeros wherever no region is, and which (B, R) are regions.
+
+    A region is where `mask` (B, R) says so and the features are not all zero: feature files are filled up with zeros.
+    Raises `DataError` for a picture without any, over which no softmax is defined.
+
+    >>> features, mask = real_regions(torch.tensor([[[2.0], [0.0], [4.0]]]), torch.tensor([[True, True, False]]))
+    >>> features.flatten().tolist(), mask.tolist()
+    ([2.0, 0.0, 0.0], [[True, False, False]])
+    """
+    mask = mask & (features != 0).any(-1)
+    if not bool(mask.any(1).all()):
+        row = int((~mask.any(1)).nonzero()[0])
+        raise DataError(
+            f"features: picture {row + 1} of the {len(mask)} in this batch has no region (all masked or all zero); "
+            "expected one at least; extract its features again or leave it out."
+        )
+    return features.masked_fill(~mask.unsqueeze(-1), 0), mask
+
+
+def fill_up(features: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Features (B, R, D) and mask (B, R) with exactly `count` regions: cut, or filled up with zeros and False.
+
+    >>> fill_up(torch.ones(1, 2, 1), torch.ones(1, 2, dtype=torch.bool), 3)[1].tolist()
+    [[True, True, False]]
+    """
+    more = count - mask.shape[1]
+    return nn.functional.pad(features, (0, 0, 0, more)), nn.functional.pad(mask, (0, more))
 
 
 class AdditiveAttention(nn.Module):
@@ -58,3 +93,81 @@ class AdditiveAttention(nn.Module):
         weights = masked_softmax(scores, mask)
         context = torch.bmm(weights.to(values.dtype).unsqueeze(1), values).squeeze(1)
         return context, weights
+
+
+class Projected(NamedTuple):
+    """What is attended to, by head: keys and values (..., h, S, H / h)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class MultiHeadAttention(nn.Module):
+    """Several heads of softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1), in steps that can be done apart.
+
+    `project` is for what is attended to, once for a picture; `query` for those who attend; `weigh` joins them;
+    `output` ends it. With `slots`, learned keys and values stand beside the projected ones and are never masked (Cornia
+    et al. 2020, section 3.1). Plain products and a softmax: at the sizes of captioning these are faster than
+    torch's fused attention, and the weights are wanted anyway. S places attended to, h heads.
+
+    >>> attend = MultiHeadAttention(8, heads=2)
+    >>> x, mask = torch.randn(3, 5, 8), torch.ones(3, 1, 1, 5, dtype=torch.bool)
+    >>> context, weights = attend.weigh(attend.query(x), attend.project(x), mask)
+    >>> attend.output(context).shape, weights.shape
+    (torch.Size([3, 5, 8]), torch.Size([3, 2, 5, 5]))
+    """
+
+    def __init__(self, hidden_size: int, heads: int, *, dropout: float = 0.0, slots: int = 0) -> None:
+        super().__init__()
+        if heads < 1 or hidden_size % heads:
+            raise RecipeError(
+                f"model.heads: received {heads}; expected a divisor of the hidden_size {hidden_size}, such as 8 of 512."
+            )
+        self.heads, self.slots = heads, slots
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        if slots:  # N(0, 1/d) and N(0, 1/slots), as the paper's code means them; scaled up where they are used
+            self.slot_keys = nn.Parameter(torch.randn(slots, hidden_size) * heads / hidden_size)
+            self.slot_values = nn.Parameter(torch.randn(slots, hidden_size) / slots)
+
+    def split(self, x: Tensor) -> Tensor:
+        """Heads apart: (..., S, H) to (..., h, S, H / h)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+
+    def project(self, x: Tensor) -> Projected:
+        """Keys and values of x (..., S, H), the learned slots after them."""
+        keys, values = self.key(x), self.value(x)
+        if self.slots:
+            size = keys.shape[-1] // self.heads
+            keys = self._beside(keys, self.slot_keys * math.sqrt(size))
+            values = self._beside(values, self.slot_values * math.sqrt(self.slots))
+        # In the order of heads at once: a product would put them so each time that they are asked.
+        return Projected(self.split(keys).contiguous(), self.split(values).contiguous())
+
+    @staticmethod
+    def _beside(x: Tensor, slots: Tensor) -> Tensor:
+        return torch.cat([x, slots.to(x.dtype).expand(*x.shape[:-2], *slots.shape)], dim=-2)
+
+    def weigh(self, query: Tensor, memory: Projected, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts (..., Q, H) before `output` and weights (..., h, Q, S) for projected queries (..., Q, H).
+
+        `mask` is True where one may look and broadcasts to (..., h, Q, S). Every row that counts needs one True.
+        """
+        scores = torch.matmul(self.split(query) * query_scale(query, self.heads), memory.keys.transpose(-1, -2))
+        if self.slots:
+            mask = nn.functional.pad(mask, (0, self.slots), value=True)
+        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
+        context = torch.matmul(self.dropout(weights).to(memory.values.dtype), memory.values)
+        return context.transpose(-3, -2).flatten(-2), weights
+
+
+def query_scale(query: Tensor, heads: int) -> float:
+    """1 / sqrt(d) for queries (..., H) of so many heads; on the queries, the smallest operand, it costs least.
+
+    >>> query_scale(torch.zeros(1, 32), heads=8)
+    0.5
+    """
+    return math.sqrt(heads / query.shape[-1])
