@@ -14,13 +14,19 @@ from seesay.models import build, load_weights, names
 
 SMALL = {"embedding_size": 4, "hidden_size": 6}
 
+SIZES: dict[str, dict[str, Any]] = {
+    "caption": {"feature_size": 3, "vocabulary_size": 9},
+    "tag": {"sizes": (9, 5), "tags": 3},
+}
+
 
 def make(name: str = "captioning_rnn", **settings: Any) -> Any:
-    return build(name, {**SMALL, **settings}, feature_size=3, vocabulary_size=9)
+    task = importlib.import_module(f"seesay.models.{name}").TASK if name in names() else "caption"
+    return build(name, {**SMALL, **settings}, **SIZES[task])
 
 
 def test_names_are_the_files() -> None:
-    assert names() == ["attend_tell", "captioning_rnn"]
+    assert names() == ["attend_tell", "bilstm_tagger", "captioning_rnn"]
 
 
 @pytest.mark.parametrize("name", names())
