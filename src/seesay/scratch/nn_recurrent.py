@@ -14,7 +14,7 @@ from seesay.scratch.arrays import Array
 from seesay.scratch.graph import recording
 from seesay.scratch.module import Module, Parameter
 from seesay.scratch.recurrent import Recurrent
-from seesay.scratch.tensor import Tensor, as_tensor, joint, recording
+from seesay.scratch.tensor import Tensor, as_tensor, joint
 
 Seed = np.random.Generator | int
 State: TypeAlias = Any  # h, or a pair (h, c) for an LSTM; Tensors or arrays

@@ -1,8 +1,7 @@
 """An array that remembers how it was made, so that gradients find their way back. NumPy alone.
 
 What an operation does and how it is undone stands in `operations.py` and `rearranging.py`; how it is remembered in
-`graph.py`; the way back, and what a Tensor is beside its operations, in `node.py`.
-Names are torch's; what torch calls `dim` is `axis`, as in NumPy.
+`graph.py`; the way back in `node.py`. Names are torch's; what torch calls `dim` is `axis`, as in NumPy.
 """
 
 from __future__ import annotations
@@ -268,8 +267,7 @@ def chunk(x: Operand, count: int, axis: int = 0) -> list[Tensor]:
     >>> [part.shape for part in chunk(Tensor([1.0, 2.0, 3.0]), 2)]
     [(2,), (1,)]
     """
-    x = as_tensor(x)
-    return split(x, max(1, -(-x.shape[axis] // count)), axis)
+    return split(x, max(1, -(-as_array(x).shape[axis] // count)), axis)
 
 
 def joint(values: Sequence[Array], parents: Sequence[Tensor], back: JointBack) -> list[Tensor]:
