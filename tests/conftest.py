@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from seesay.recipe import Recipe
+    from seesay.recipe import AnyRecipe, Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -163,3 +163,124 @@ def trained(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("runs") / "tiny"
     list(train(tiny(), path))
     return path
+
+
+PLAIN = """
+name = "plain"
+seed = 3
+
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+minimum_count = 1
+max_words = 12
+
+[model]
+name = "captioning_rnn"
+embedding_size = 12
+hidden_size = 32
+dropout = 0.1
+
+[[stages]]
+epochs = 25
+pictures_per_batch = 4
+learning_rate = 2e-2
+warmup = 4
+label_smoothing = 0.0
+average = 0.8
+patience = 40
+
+[[stages]]
+epochs = 2
+pictures_per_batch = 6
+learning_rate = 5e-3
+optimizer = "adam"
+
+[training]
+engine = "{1}"
+save_every = 1
+log_every = 1
+
+[decoding]
+beam = 3
+max_length = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def plain(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
+    """`plain("numpy", "stages.0.epochs=1", ...)` is a recipe of a plain LSTM on the small world, for that engine."""
+    from seesay.recipe import read_recipe
+
+    def make(engine: str, *overrides: str) -> Recipe:
+        file = tmp_path_factory.mktemp("recipes") / "plain.toml"
+        file.write_text(PLAIN.format(world, engine), encoding="utf-8")
+        return read_recipe(file, overrides)
+
+    return make
+
+
+TAGGER = """
+name = "tagger"
+task = "tag"
+seed = 3
+
+[data]
+train = "{0}/train.conll"
+dev = "{0}/dev.conll"
+test = "{0}/test.conll"
+
+[model]
+name = "bilstm_tagger"
+embedding_size = 8
+feature_size = 4
+hidden_size = 8
+num_layers = 2
+dropout = 0.1
+
+[[stages]]
+epochs = 8
+sentences_per_batch = 8
+learning_rate = 2e-2
+warmup = 4
+average = 0.9
+
+[training]
+engine = "{1}"
+save_every = 1
+log_every = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.conll, dev.conll and test.conll: 60, 20 and 20 sentences of a language of a few words.
+
+    "run" and "walk" are nouns after "the" and verbs after "they" or a noun: only what stands before them tells.
+    """
+    folder = tmp_path_factory.mktemp("tagged")
+    random = np.random.default_rng(5)
+    for name, count in (("train", 60), ("dev", 20), ("test", 20)):
+        (folder / f"{name}.conll").write_text("".join(_sentence(random) for _ in range(count)), encoding="utf-8")
+    return folder
+
+
+def _sentence(random: np.random.Generator) -> str:
+    noun, verb = str(random.choice(["run", "walk", "dog", "cat"])), str(random.choice(["run", "walk", "sleep"]))
+    start = [("they", "PRP")] if random.random() < 0.5 else [("the", "DT"), (noun, "NN")]
+    adverb = [("quickly", "RB")] if random.random() < 0.5 else []
+    words = [*start, (verb, "VB"), *adverb, (".", ".")]
+    return "".join(f"{word}\t{tag}\n" for word, tag in words) + "\n"
+
+
+@pytest.fixture(scope="session")
+def tagging(tagged: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
+    """`tagging("numpy", "stages.0.epochs=1", ...)` is a recipe of a small tagger, for that engine."""
+    from seesay.recipe import read_recipe
+
+    def make(engine: str, *overrides: str) -> AnyRecipe:
+        file = tmp_path_factory.mktemp("recipes") / "tagger.toml"
+        file.write_text(TAGGER.format(tagged, engine), encoding="utf-8")
+        return read_recipe(file, overrides)
+
+    return make

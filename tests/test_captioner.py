@@ -15,7 +15,7 @@ from seesay.captioner import Captioner, at_once, choose_search, with_options
 from seesay.checkpoint import read_checkpoint, write_checkpoint
 from seesay.data.features import FeatureStore
 from seesay.data.images import open_picture
-from seesay.decoding.search import Decoding
+from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError
 from seesay.text.vocabulary import Vocabulary
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "caption": [
         "--beam",
         "--device",
+        "--engine",
         "--json",
         "--n-best",
         "--on-bad",
@@ -39,6 +40,7 @@ COMMANDS = {
         "photos",
         "run",
     ],
+    "tag": ["--device", "--engine", "run"],
     "report": ["run"],
     "score": [
         "--against",

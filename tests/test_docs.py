@@ -5,7 +5,7 @@ How a block is checked depends on its language:
 - python: runs, in one namespace a page; the file `# src/seesay/models/NAME.py` is then found as a model;
 - toml: is written to the file that its first line names;
 - json PATH: has the keys that the real file of that path has;
-- text: is not run.
+- text: is not run; `text printed` holds what the Python block before it prints.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
-PAGES = [REPOSITORY / "docs" / name for name in ("start.md", "seesay.md", "scores.md", "add-a-model.md")]
+OF_CAPTIONS = ("start.md", "seesay.md", "scores.md", "add-a-model.md")
+OF_RECURRENCE = ("cell.md", "through-time.md", "autograd.md")
+PAGES = [REPOSITORY / "docs" / name for name in (*OF_CAPTIONS, *OF_RECURRENCE)]
+PICTURES = sorted((REPOSITORY / "docs" / "pictures").glob("*.svg"))
 NAMES = {"kitchen.jpg": "000000030213.jpg", "bears.jpg": "000000020247.jpg", "cat.jpg": "000000358083.jpg"}
 # What a page says of hours is tried in seconds: two epochs of a small network.
 SHORTER = ("stages.0.epochs=2", "model.hidden_size=32", "model.embedding_size=32", "training.log_every=1")
@@ -100,15 +104,23 @@ def check(
 
     def page(path: Path) -> None:
         namespace: dict[str, Any] = {"__name__": "page"}
+        printed = ""
 
         def python(block: Block) -> None:
+            nonlocal printed
             if block.text.startswith("# src/"):
                 (folder / _first_line(block)).write_text(block.text, encoding="utf-8")
             else:
                 code = "\n" * block.line + block.text  # so that a traceback names the page's own line
+                capsys.readouterr()
                 exec(compile(code, block.page, "exec"), namespace)
+                printed = capsys.readouterr().out
 
-        known = {"bash": bash, "python": python, "toml": toml, "json": _same_keys, "text": lambda block: None}
+        def text(block: Block) -> None:
+            shown = block.about == "printed"
+            assert not shown or block.text == printed, f"{block}: the block before it prints\n{printed}"
+
+        known = {"bash": bash, "python": python, "toml": toml, "json": _same_keys, "text": text}
         for block in blocks(path):
             assert block.language in known, f"{block}: a block of '{block.language}'; expected one of {list(known)}"
             known[block.language](block)
@@ -123,11 +135,24 @@ def test_the_readme(check: Callable[[Path], None], folder: Path) -> None:
 
 
 def test_the_docs_in_reading_order(check: Callable[[Path], None], folder: Path) -> None:
-    for page in PAGES:
-        check(page)
+    for name in OF_CAPTIONS:
+        check(REPOSITORY / "docs" / name)
     predictions = json.loads((folder / "runs/mine/predictions/dev.json").read_text(encoding="utf-8"))
     assert [item["file"] for item in predictions["items"]] == ["cat.jpg", "7.jpg", "8.jpg"]
     assert 'name = "bag_of_grid"' in (folder / "runs/bag/recipe.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", OF_RECURRENCE)
+def test_a_page_on_recurrence_stands_alone(check: Callable[[Path], None], name: str) -> None:
+    check(REPOSITORY / "docs" / name)
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_shown_has_a_title_and_two_colour_schemes(picture: Path) -> None:
+    drawing = ElementTree.parse(picture).getroot()
+    assert drawing.findtext("{*}title")
+    assert "prefers-color-scheme: dark" in (drawing.findtext("{*}style") or "")
+    assert any(f"(pictures/{picture.name})" in page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def test_every_page_is_run() -> None:
@@ -143,6 +168,7 @@ def test_a_wrong_command_is_noticed(check: Callable[[Path], None], tmp_path: Pat
         "another program": "```bash\nrm -r photos\n```\n",
         "a key that is not": '```json captions.json\n[{"file": "a.jpg", "splits": "train"}]\n```\n',
         "a false statement": "```python\nassert 1 == 2\n```\n",
+        "a number that is not": "```python\nprint(1)\n```\n```text printed\n2\n```\n",
         "an unknown language": "```sh\nls\n```\n",
     }
     for name, text in wrong.items():

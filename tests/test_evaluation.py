@@ -15,7 +15,7 @@ from PIL import Image
 from seesay.captioner import Captioner
 from seesay.data.features import FeatureStore, open_writer
 from seesay.data.records import read_records, split
-from seesay.decoding.search import Decoding
+from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, UnknownName
 from seesay.evaluation import (
     captions_file,

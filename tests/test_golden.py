@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay.recipe import read_recipe
+from seesay.recipe import TagRecipe, read_recipe
 from seesay.run import Advance, train
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
@@ -22,17 +22,19 @@ GOLDEN = Path(__file__).parent / "golden"
 STEPS = 20
 
 
-def first_steps(recipe: Path, world: Path, run: Path) -> dict[str, list[float]]:
+def first_steps(recipe: Path, world: Path, tagged: Path, run: Path) -> dict[str, list[float]]:
     """Losses and gradient norms of a recipe's own model and settings; only data, batch size and saving are changed."""
-    overrides = [
-        f'data.captions="{world}/captions.json"',
-        f'data.features="{world}/grids.h5"',
-        f'data.flipped="{world}/grids-flipped.h5"',
-        "data.minimum_count=1",
-        "stages.0.pictures_per_batch=4",
-        "training.save_every=0",
-    ]
-    events = train(read_recipe(recipe, overrides), run)
+    if isinstance(read_recipe(recipe), TagRecipe):
+        data = [f'data.train="{tagged}/train.conll"', "stages.0.sentences_per_batch=8"]
+    else:
+        data = [
+            f'data.captions="{world}/captions.json"',
+            f'data.features="{world}/grids.h5"',
+            f'data.flipped="{world}/grids-flipped.h5"',
+            "data.minimum_count=1",
+            "stages.0.pictures_per_batch=4",
+        ]
+    events = train(read_recipe(recipe, [*data, "training.save_every=0"]), run)
     steps = [event.step for event in itertools.islice(_advances(events), STEPS)]
     return {"loss": [step.loss for step in steps], "gradient_norm": [step.gradient_norm for step in steps]}
 
@@ -42,8 +44,8 @@ def _advances(events: object) -> object:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_first_losses(recipe: Path, world: Path, tmp_path: Path) -> None:
-    found = first_steps(recipe, world, tmp_path / "run")
+def test_first_losses(recipe: Path, world: Path, tagged: Path, tmp_path: Path) -> None:
+    found = first_steps(recipe, world, tagged, tmp_path / "run")
     file = GOLDEN / f"{recipe.stem}.json"
     if os.environ.get("SEESAY_NEW_GOLDEN"):
         rounded = {name: [float(f"{value:.7g}") for value in values] for name, values in found.items()}

@@ -18,7 +18,7 @@ from seesay.checkpoint import read_checkpoint, write_checkpoint
 from seesay.errors import CheckpointError
 from seesay.run import Advance, Notice, resume, train
 from seesay.training.folder import RunFolder
-from seesay.training.state import Progress
+from seesay.training.progress import Progress
 
 if TYPE_CHECKING:
     from seesay.recipe import Recipe

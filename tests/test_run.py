@@ -17,7 +17,7 @@ from seesay.captioner import Captioner
 from seesay.checkpoint import read_checkpoint
 from seesay.data.features import FeatureStore
 from seesay.data.records import read_records, split
-from seesay.decoding.search import Decoding
+from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError, TrainingDiverged, UnknownName
 from seesay.evaluation import describe_records, score_captions
 from seesay.recipe import Recipe, read_recipe
@@ -260,7 +260,9 @@ def test_scores_that_are_noise_are_decided_by_the_loss(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = iter([0.0002, 0.0001, 0.0])
-    monkeypatch.setattr("seesay.run.score_captions", lambda *_: SimpleNamespace(corpus={"CIDEr-D": next(noise)}))
+    monkeypatch.setattr(
+        "seesay.tasks.caption.score_captions", lambda *_: SimpleNamespace(corpus={"CIDEr-D": next(noise)})
+    )
     events = train(tiny(*ONE_STAGE), tmp_path / "run")
     found = list(itertools.islice((event for event in events if isinstance(event, Check)), 3))
     events.close()  # type: ignore[attr-defined]
@@ -319,7 +321,7 @@ def test_a_log_without_room_ends_the_run_in_one_line_and_it_goes_on_later(
 def test_curves_that_cannot_be_written_are_told_once_and_the_run_goes_on(
     tiny: Make, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seesay.run.RecordWriter", _FullDisk)
+    monkeypatch.setattr("seesay.training.curves.RecordWriter", _FullDisk)
     for room in (0, 1, 5, 1000):  # writes that still find room: none, the first, those of the first epoch, all
         _FullDisk.room = room
         events = list(train(tiny(), tmp_path / f"run-{room}"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from seesay.recipe import AnyRecipe, write_recipe
 
 BLOCK_TORCH = """
 import sys
@@ -22,7 +27,10 @@ sys.meta_path.insert(0, NoTorch())
 IMPORT_EVERYTHING = """
 import importlib, pkgutil
 
-for part in ("errors", "text", "metrics", "data", "scratch", "checkpoint", "recipe"):
+for part in (
+    "errors", "text", "metrics", "data", "scratch", "checkpoint", "recipe", "tasks", "commands", "vision.encoders",
+    "vision.extraction", "engines.numpy_engine", "run", "captioner", "tagger", "evaluation", "cli", "demo",
+):
     module = importlib.import_module(f"seesay.{part}")
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"seesay.{part}."):
         importlib.import_module(found.name)
@@ -93,3 +101,100 @@ def test_works(program: str) -> None:
 
 def test_reads_captions_and_pictures(demo_folder: Path) -> None:
     assert without_torch(READ_THE_DEMO_SET.format(demo=str(demo_folder))).stderr == ""
+
+
+PHOTOGRAPHS = """
+import sys
+from seesay.cli import main
+from pathlib import Path
+
+def seesay(*words):
+    sys.argv = ["seesay", *map(str, words)]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+
+place, photos = Path({place!r}), Path({photos!r})
+seesay("features", photos, "-o", place / "grids.h5")
+seesay("train", place / "captions.toml", "-o", place / "run")
+seesay("evaluate", place / "run")
+seesay("caption", place / "run", sorted(photos.iterdir())[0], "--beam", 3, "--n-best", 2)
+seesay("report", place / "run")
+"""
+
+SENTENCES = """
+import io, sys
+from types import SimpleNamespace
+from seesay.cli import main
+from pathlib import Path
+
+def seesay(*words):
+    sys.argv = ["seesay", *map(str, words)]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+
+seesay("train", {recipe!r}, "-o", {run!r})
+seesay("evaluate", {run!r}, "--split", "test")
+sys.stdin = SimpleNamespace(buffer=io.BytesIO(b"the run walk .\\n\\nthey run\\n"))
+seesay("tag", {run!r})
+assert not any(name.split(".")[0] == "torch" for name in sys.modules)
+"""
+
+CAPTIONS = """
+name = "plain"
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+pictures = "{1}"
+minimum_count = 1
+[model]
+name = "captioning_rnn"
+hidden_size = 16
+embedding_size = 8
+[[stages]]
+epochs = 2
+[training]
+engine = "numpy"
+"""
+
+
+def test_photographs_are_described(demo_folder: Path, tmp_path: Path) -> None:
+    records = json.loads((demo_folder / "captions.json").read_text(encoding="utf-8"))[:6]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, record in enumerate(records):
+        shutil.copy(demo_folder / "images" / record["file"], photos)
+        record["split"] = "train" if number < 4 else "dev"
+    (tmp_path / "captions.json").write_text(json.dumps(records), encoding="utf-8")
+    (tmp_path / "captions.toml").write_text(CAPTIONS.format(tmp_path, photos), encoding="utf-8")
+    done = without_torch(PHOTOGRAPHS.format(place=str(tmp_path), photos=str(photos)))
+    assert "error" not in done.stderr and done.returncode == 0, done.stderr
+    assert "features of 6 pictures" in done.stdout
+    first = min(record["file"] for record in records)
+    said = done.stdout[done.stdout.rindex(str(photos / first)) :].splitlines()
+    assert len(said) >= 3 and all(line.startswith("  ") and line.endswith(")") for line in said[1:3])
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_sentences_are_tagged(tagging: Callable[..., AnyRecipe], tmp_path: Path) -> None:
+    (tmp_path / "tagger.toml").write_bytes(write_recipe(tagging("numpy")))
+    done = without_torch(SENTENCES.format(recipe=str(tmp_path / "tagger.toml"), run=str(tmp_path / "run")))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("the\tDT\nrun\tNN\nwalk\tVB\n.\t.\n\n\nthey\tPRP\nrun\tVB\n\n")
+    assert "accuracy 1.0000" in done.stdout
+
+
+def test_what_needs_torch_says_so(plain: Callable[..., AnyRecipe], tmp_path: Path) -> None:
+    (tmp_path / "plain.toml").write_bytes(write_recipe(plain("torch")))
+    program = (
+        "import sys\nfrom seesay.cli import main\n"
+        f"sys.argv = ['seesay', 'train', {str(tmp_path / 'plain.toml')!r}, '-o', {str(tmp_path / 'run')!r}]\nmain()"
+    )
+    done = without_torch(program)
+    assert done.returncode == 2 and done.stderr.startswith(
+        "error: torch: not installed; expected it for engine 'torch'"
+    )
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "run").exists()

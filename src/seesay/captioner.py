@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
-from torch import nn
 
 from seesay.checkpoint import read_checkpoint
 from seesay.data.images import open_picture, to_square
-from seesay.decoding.search import Decoding, Hypothesis, decode
+from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError
-from seesay.models import build, load_weights, move
+from seesay.restoring import best_of, check_header, engine_for, weights_of
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
 
@@ -56,25 +55,31 @@ class Caption:
 class Captioner:
     """A model with its words; make one with `Captioner.open(run)`."""
 
-    model: Any  # an nn.Module with start and step: see seesay.models
+    engine: Engine
+    model: Any  # as the engine built it
     vocabulary: Vocabulary
     header: dict[str, Any]  # of the checkpoint
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu") -> Captioner:
-        """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
-        file = run / "checkpoints" / "best.safetensors" if run.is_dir() else run
-        if run.is_dir() and not file.exists():
-            raise CheckpointError(f"{run}: no checkpoint in it yet; expected {file}, which 'seesay train' writes.")
+    def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Captioner:
+        """Read the best checkpoint of a run folder, or a given checkpoint file within one.
+
+        `engine` is "torch" or "numpy"; None takes the one that trained it, or the other where that is not installed.
+        """
+        file = best_of(run)
         arrays, header = read_checkpoint(file)
-        _check_header(header, file)
+        check_header(header, _HEADER, "caption", file)
+        _check_decoding(header, file)
         words = file.parent.parent / "vocabulary.json"
         vocabulary = Vocabulary.load(words)
         if vocabulary.digest != header["vocabulary"]:
             raise CheckpointError(f"{words}: not the vocabulary that {file} was trained with; put its own back.")
-        model = move(restore_model(header, arrays, len(vocabulary), str(file)), device)
-        return cls(model.eval(), vocabulary, header, device)
+        chosen, about = engine_for(header, engine), header["model"]
+        sizes = {"feature_size": about["feature_size"], "vocabulary_size": len(vocabulary)}
+        model = chosen.build("caption", about["name"], about["settings"], sizes, 0)
+        chosen.load(model, arrays, weights_of(arrays), str(file))
+        return cls(chosen, chosen.move(model, device), vocabulary, header, device)
 
     @property
     def decoding(self) -> Decoding:
@@ -84,7 +89,7 @@ class Captioner:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder whose features the model was trained on, loaded at first use."""
-        return load_encoder(self.header["encoder"].partition("@")[0])
+        return load_encoder(self.header["encoder"].partition("@")[0], engine=self.engine.name)
 
     def caption(
         self, pictures: Sequence[Picture], decoding: Decoding | None = None, seed: int | None = None
@@ -150,31 +155,20 @@ class Captioner:
         size = self.header["model"]["feature_size"]
         if features.ndim != 3 or features.shape[2] != size:
             raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
-        whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(self.device)
         names = names or [str(place) for place in range(len(features))]
-        generators = None if seed is None else [self._generator(seed, name) for name in names]
-        with torch.no_grad():
-            state = self.model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=self.device))
-        found = decode(self.model, state, decoding or self.decoding, generators)
+        seeds = None if seed is None else [_seed_of(seed, name) for name in names]
+        found = self.engine.describe(self.model, features, decoding or self.decoding, seeds, self.device)
         return [_distinct([self._caption(hypothesis) for hypothesis in some]) for some in found]
-
-    def _generator(self, seed: int, name: str) -> torch.Generator:
-        digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest()
-        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         tokens = tuple(self.vocabulary.decode(hypothesis.tokens))
-        where = None if hypothesis.attention is None else hypothesis.attention.float().cpu().numpy()
-        return Caption(" ".join(tokens), hypothesis.score, tokens, where)
+        return Caption(" ".join(tokens), hypothesis.score, tokens, hypothesis.attention)
 
 
-def restore_model(header: dict[str, Any], arrays: dict[str, Any], words: int, source: str) -> nn.Module:
-    """The model of a checkpoint: its averaged weights where there are any, or else the last ones."""
-    about = header["model"]
-    model = build(about["name"], about["settings"], feature_size=about["feature_size"], vocabulary_size=words)
-    averaged = any(name.startswith("average/") for name in arrays)
-    load_weights(model, arrays, "average/" if averaged else "model/", source)
-    return model
+def _seed_of(seed: int, name: str) -> int:
+    """The seed of one picture's own random numbers."""
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def with_options(decoding: Decoding, **changes: Any) -> Decoding:
@@ -215,17 +209,7 @@ def choose_search(
     return with_options(usual, wanted=1)
 
 
-def _check_header(header: Any, file: Path) -> None:
-    """Raises CheckpointError where a whole checkpoint is not one of a captioner."""
-    for key, kind in _HEADER.items():
-        value = header
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if not isinstance(value, kind):
-            raise CheckpointError(
-                f"{file}: received {key} {value!r:.40} in its header; expected {kind.__name__}, as in a checkpoint "
-                "that 'seesay train' wrote; use one of these."
-            )
+def _check_decoding(header: dict[str, Any], file: Path) -> None:
     try:
         Decoding(**header["decoding"])
     except TypeError as fault:

@@ -9,7 +9,7 @@ from seesay import run
 from seesay.evaluation import evaluate, write_run_report
 from seesay.files import make_folder
 from seesay.progress import bar, follow_training, print_scores, tell
-from seesay.recipe import find_recipe, locate, read_recipe
+from seesay.recipe import Recipe, find_recipe, locate, read_recipe
 from seesay.vision.extraction import extract
 
 
@@ -19,6 +19,7 @@ def run_demo(output: Path) -> None:
     Run again, it goes on where it was stopped; what is done is not done anew.
     """
     recipe = read_recipe(find_recipe("demo"))
+    assert isinstance(recipe, Recipe)
     features = {"features": str(output / "grids.h5"), "flipped": str(output / "grids-flipped.h5")}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=features)})
     photographs = locate(recipe.data.pictures)

@@ -9,15 +9,16 @@ from typing import Any
 from seesay.captioner import Caption, Captioner, at_once
 from seesay.data.features import FeatureStore
 from seesay.data.records import SPLITS, Record, read_records, split
-from seesay.decoding.search import Decoding
+from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, UnknownName
 from seesay.files import write_json
 from seesay.metrics.files import write_results
 from seesay.metrics.scoring import COCO, QUICK, Evaluation
 from seesay.metrics.scoring import evaluate as score
-from seesay.recipe import Data, Recipe, locate, read_recipe
+from seesay.recipe import Data, Recipe, locate
 from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.page import write_report
+from seesay.restoring import recipe_in
 from seesay.text.json_file import read_json
 from seesay.text.splits import canonical_split
 from seesay.training.folder import RunFolder
@@ -32,12 +33,10 @@ def decoding_of(run: Path) -> Decoding:
 
 
 def _recipe_of(run: Path) -> Recipe:
-    file = RunFolder(run).recipe
-    if not file.exists():
-        raise CheckpointError(
-            f"{run}: not a run folder; expected one that 'seesay train' made, with recipe.toml in it."
-        )
-    return read_recipe(file)
+    recipe = recipe_in(run)
+    if not isinstance(recipe, Recipe):
+        raise CheckpointError(f"{run}: received a run of task '{recipe.task}'; expected a captioner; use one of these.")
+    return recipe
 
 
 def describe_records(

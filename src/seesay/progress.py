@@ -15,6 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:  # scoring needs no torch, so neither does printing scores
     from seesay.metrics.scoring import Evaluation
     from seesay.metrics.study import Study
+    from seesay.metrics.tagging import TagScores
     from seesay.run import Check, Event
     from seesay.vision.extraction import Summary
 
@@ -69,7 +70,8 @@ def follow_training(events: Iterator[Event]) -> None:
 
 def describe_check(check: Check) -> str:
     """One line about one epoch."""
-    scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in ("Bleu_4", "CIDEr-D"))
+    shown = [name for name in ("Bleu_4", "CIDEr-D", "accuracy") if name in check.scores]
+    scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
     star = "  * best" if check.best else ""
     return (
         f"epoch {check.epoch:>2}/{check.epochs}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
@@ -93,6 +95,24 @@ def print_scores(result: Evaluation) -> None:
     for name, value in result.corpus.items():
         table.add_row(name, f"{value:.4f}")
     _print_below(table, result)
+
+
+def print_tag_scores(scores: TagScores) -> None:
+    """Accuracy, the tags that are hardest to find, and what is most often taken for what."""
+    console = Console()
+    console.print(f"accuracy {scores.accuracy:.4f} of {scores.words:,} words", highlight=False)
+    if scores.unseen_accuracy is not None:
+        console.print(
+            f"         {scores.unseen_accuracy:.4f} of the {scores.unseen_words:,} that training did not show",
+            highlight=False,
+        )
+    table = Table("tag", "precision", "recall", "F1", "words", title="the ten hardest tags", title_justify="left")
+    for name, one in sorted(scores.per_tag.items(), key=lambda item: item[1].f1)[:10]:
+        table.add_row(name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.words:,}")
+    console.print(table)
+    taken = ", ".join(f"{gold} for {found} {count}" for gold, found, count in scores.mistakes()[:5])
+    if taken:
+        console.print(f"most often mistaken: {taken}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_study(study: Study) -> None:

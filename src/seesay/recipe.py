@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,6 +52,16 @@ class Data(_Section):
     max_words: int = Field(24, ge=1)
 
 
+class Sentences(_Section):
+    """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U."""
+
+    train: str
+    dev: str = ""  # where it is missing, a part of `train` is kept aside
+    dev_share: float = Field(0.1, gt=0, lt=1)
+    test: str = ""
+    minimum_count: int = Field(1, ge=1)  # rarer words are all one unknown word
+
+
 class Model(BaseModel):
     """The model's file name, and the settings of its Config."""
 
@@ -64,12 +74,8 @@ class Model(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Stage(_Section):
-    """One stage of training. `average` is the decay of the weights' moving average, 0 for none."""
-
-    objective: Literal["cross_entropy"] = "cross_entropy"
+class _Stage(_Section):
     epochs: int = Field(10, ge=1)
-    pictures_per_batch: int = Field(10, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -78,15 +84,40 @@ class Stage(_Section):
     floor: float = Field(0.02, ge=0, le=1)  # of the learning rate, at the end of the decay
     clip: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    doubly_stochastic: float = Field(0.0, ge=0)
-    average: float = Field(0.0, ge=0, lt=1)
+    average: float = Field(0.0, ge=0, lt=1)  # the decay of the weights' moving average, 0 for none
     patience: int = Field(5, ge=1)  # epochs without a better score on development data
+
+
+class Stage(_Stage):
+    """One stage of training a captioner."""
+
+    objective: Literal["cross_entropy"] = "cross_entropy"
+    pictures_per_batch: int = Field(10, ge=1)
+    doubly_stochastic: float = Field(0.0, ge=0)
     select_by: Literal["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"] = "CIDEr-D"
+
+    @property
+    def batch_size(self) -> int:
+        """How much goes into one step."""
+        return self.pictures_per_batch
+
+
+class TagStage(_Stage):
+    """One stage of training a tagger."""
+
+    sentences_per_batch: int = Field(32, ge=1)
+    select_by: Literal["accuracy"] = "accuracy"
+
+    @property
+    def batch_size(self) -> int:
+        """How much goes into one step."""
+        return self.sentences_per_batch
 
 
 class Training(_Section):
     """How training runs on this machine. `save_every` is in steps, 0 saves at the end of each epoch only."""
 
+    engine: Literal["torch", "numpy"] = "torch"
     precision: Literal["float32", "bf16"] = "float32"
     device: str = "cpu"
     save_every: int = Field(0, ge=0)
@@ -102,17 +133,33 @@ class Decoding(_Section):
     length_penalty: float = 0.0
 
 
-class Recipe(_Section):
-    """All settings of one run."""
-
+class _Recipe(_Section):
     name: str = Field(pattern=r"^\w[\w .-]*$", max_length=100)  # names the run's folder, too
     seed: int = Field(1, ge=0, lt=2**63)
     notice: str = ""  # said plainly at the head of the report
-    data: Data
     model: Model
-    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
     training: Training = Training()
+
+
+class Recipe(_Recipe):
+    """All settings of one run that trains a captioner."""
+
+    task: Literal["caption"] = "caption"
+    data: Data
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
     decoding: Decoding = Decoding()
+
+
+class TagRecipe(_Recipe):
+    """All settings of one run that trains a tagger."""
+
+    task: Literal["tag"] = "tag"
+    data: Sentences
+    stages: tuple[TagStage, ...] = Field(min_length=1, strict=False)
+
+
+AnyRecipe = Recipe | TagRecipe
+KINDS: dict[str, type[Recipe] | type[TagRecipe]] = {"caption": Recipe, "tag": TagRecipe}
 
 
 def locate(path: str) -> Path:
@@ -130,7 +177,7 @@ def find_recipe(name: str) -> Path:
     raise UnknownName("recipe", name, own)
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
     """Read a recipe and apply `overrides` such as "stages.0.epochs=3" or "model.dropout=0.2"."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -140,13 +187,21 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not valid TOML: {fault}.") from None
     for override in overrides:
         _apply(content, override)
+    return recipe_of(content, path)
+
+
+def recipe_of(content: dict[str, Any], source: Path) -> AnyRecipe:
+    """The recipe with these settings; `source` names the file that they come from in errors."""
+    task = content.get("task", "caption")
+    if not isinstance(task, str) or task not in KINDS:
+        raise RecipeError(f"{source}: {UnknownName('task', str(task), KINDS)}")
     try:
-        return Recipe.model_validate(content)
+        return KINDS[task].model_validate(content)
     except ValidationError as fault:
-        raise _explain(path, fault) from None
+        raise _explain(source, fault, KINDS[task]) from None
 
 
-def write_recipe(recipe: Recipe) -> bytes:
+def write_recipe(recipe: AnyRecipe) -> bytes:
     """The complete recipe as TOML; read back it is the same recipe."""
     return tomli_w.dumps(recipe.model_dump(mode="json")).encode()
 
@@ -180,12 +235,12 @@ def _child(place: Any, name: str, override: str) -> Any:
     return place[name]
 
 
-def _explain(path: Path, fault: ValidationError) -> Exception:
+def _explain(path: Path, fault: ValidationError, kind: type[BaseModel]) -> Exception:
     """The first fault in one line; an unknown key is named with its nearest known one."""
     first = fault.errors()[0]
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = _fields(where[:-1])
+        known = _fields(where[:-1], kind)
         return RecipeError(
             f"{path}: {UnknownName('key', '.'.join(where), ('.'.join([*where[:-1], k]) for k in known))}"
         )
@@ -207,6 +262,11 @@ def _example(where: list[str]) -> str:
     return f"a section [{where[0]}]" if where[0] in ("training", "decoding") else f'{where[-1]} = "..."'
 
 
-def _fields(where: list[str]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"data": Data, "stages": Stage, "training": Training, "decoding": Decoding}
-    return list(sections[where[0]].model_fields) if where else list(Recipe.model_fields)
+def _fields(where: list[str], kind: type[BaseModel]) -> list[str]:
+    """The keys that the section at this place may have."""
+    section = kind
+    for part in where:
+        if not part.isdigit():
+            annotation = section.model_fields[part].annotation
+            section = next((one for one in get_args(annotation) if one is not Ellipsis), annotation)  # of a tuple
+    return list(section.model_fields)

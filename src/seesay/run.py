@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import shlex
-import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tensorboardX.proto.event_pb2 import Event as _Entry
-from tensorboardX.proto.event_pb2 import SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import RecordWriter
-
-from seesay.assembly import Work, assemble, check_recipe, check_same, header_of, make_optimizer, part_of, save, settle
-from seesay.captioner import Captioner
+from seesay.assembly import Work, assemble, check_recipe, check_same, header_of, save, settle
+from seesay.checkpoint import read_checkpoint
 from seesay.data.batches import batches
-from seesay.data.records import read_records
-from seesay.decoding.search import Decoding
 from seesay.errors import CheckpointError, TrainingDiverged, UnknownName
-from seesay.evaluation import describe_records, score_captions
 from seesay.files import link_file, replace_file
-from seesay.models import load_weights
-from seesay.recipe import Recipe, locate, read_recipe, write_recipe
-from seesay.text.ptb import tokenize
-from seesay.text.vocabulary import Vocabulary
-from seesay.training.averaging import follow
+from seesay.recipe import AnyRecipe, read_recipe, write_recipe
+from seesay.restoring import weights_of
+from seesay.tasks import gather
+from seesay.training.curves import Curves
 from seesay.training.folder import RunFolder
-from seesay.training.loop import Step, fit, mean_loss
-from seesay.training.objectives import CrossEntropy
+from seesay.training.progress import Progress
 from seesay.training.schedules import warm_up_and_decay
-from seesay.training.state import Progress, unpack_optimizer
+from seesay.training.step import Step
 
-LOSS_BATCH = 20  # pictures; what fits in memory everywhere
+LOSS_BATCH = 20  # pictures or sentences; what fits in memory everywhere
 
 
 class Advance(NamedTuple):
@@ -68,7 +55,7 @@ class Check(NamedTuple):
 Event = Advance | Check | Notice
 
 
-def train(recipe: Recipe, path: Path) -> Iterator[Event]:
+def train(recipe: AnyRecipe, path: Path) -> Iterator[Event]:
     """Train from the start into the run folder `path`, which must not hold a run already."""
     folder = RunFolder(path)
     with folder.locked():
@@ -76,15 +63,11 @@ def train(recipe: Recipe, path: Path) -> Iterator[Event]:
             again = f"seesay train --resume {shlex.quote(str(path))}"
             raise CheckpointError(f"{path}: holds a run already; go on with '{again}' or choose another -o.")
         recipe = settle(recipe)
-        source = locate(recipe.data.captions)
-        records = read_records(source)
-        words = [tokenize(caption) for record in part_of(recipe, records, "train") for caption in record.captions]
-        vocabulary = Vocabulary.build(words, recipe.data.minimum_count, source)
-        work = assemble(recipe, folder, records, vocabulary)
+        work = assemble(recipe, folder, gather(recipe, folder))
         folder.prepare()
         folder.clear()
         replace_file(folder.recipe, write_recipe(recipe))
-        vocabulary.save(folder.vocabulary)
+        work.material.save_words(folder.vocabulary)
         save(work)
         yield from _stages(work)
 
@@ -99,14 +82,12 @@ def resume(path: Path) -> Iterator[Event]:
         arrays, header, note = folder.newest()
         recipe = read_recipe(folder.recipe)
         check_recipe(recipe, header, path)
-        vocabulary = Vocabulary.load(folder.vocabulary)
-        records = read_records(locate(recipe.data.captions))
-        work = assemble(recipe, folder, records, vocabulary, Progress.of(header, path))
+        work = assemble(recipe, folder, gather(recipe, folder, begun=True), Progress.of(header, path))
         changed = check_same(work, header, path)
-        load_weights(work.model, arrays, "model/", str(folder.last))
+        work.engine.load(work.model, arrays, "model/", str(folder.last))
         if work.average is not None:
-            load_weights(work.average, arrays, "average/", str(folder.last))
-        unpack_optimizer(work.optimizer, arrays)
+            work.engine.load(work.average, arrays, "average/", str(folder.last))
+        work.engine.load_moments(work.optimizer, arrays)
         folder.cut_log(header["log_size"])
         yield from map(Notice, filter(None, (note, changed)))
         if work.progress.done:
@@ -116,58 +97,10 @@ def resume(path: Path) -> Iterator[Event]:
         yield from _stages(work)
 
 
-class _Curves:
-    """TensorBoard's events. Where they cannot be written training goes on without; `fault` says so once."""
-
-    def __init__(self, folder: Path, first: int) -> None:
-        self.fault = ""
-        self._path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
-        self._writer: RecordWriter | None = None
-        with self._noted():
-            self._writer = RecordWriter(str(self._path))
-        self._put(_Entry(file_version="brain.Event:2"))
-        self._put(_Entry(step=first, session_log=SessionLog(status=SessionLog.START)))  # hides what a kill undid
-
-    def add(self, part: str, values: Mapping[str, float], step: int) -> None:
-        """One value a curve; the curves of one `part` stand together."""
-        scalars = [Summary.Value(tag=f"{part}/{name}", simple_value=value) for name, value in values.items()]
-        self._put(_Entry(step=step, summary=Summary(value=scalars)))
-
-    def _put(self, entry: _Entry) -> None:
-        entry.wall_time = time.time()
-        with self._noted():
-            if self._writer is not None:
-                self._writer.write(entry.SerializeToString())
-
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as fault:
-            self.fault = f"{self._path}: cannot be written ({fault.strerror}); training goes on without these curves."
-            self.close()
-
-    def close(self) -> None:
-        """Let go of the file; nothing more is written."""
-        writer, self._writer = self._writer, None
-        with contextlib.suppress(OSError):
-            if writer is not None:
-                writer.close()
-
-    def flush(self) -> Iterator[Notice]:
-        """Bring what was added to the disk; whatever hindered it is told once."""
-        with self._noted():
-            if self._writer is not None:
-                self._writer.flush()
-        if self.fault:
-            yield Notice(self.fault)
-            self.fault = ""
-
-
 def _stages(work: Work) -> Iterator[Event]:
     if work.progress.done:
         return
-    curves = _Curves(work.folder.path / "tensorboard", work.progress.step + 1)
+    curves = Curves(work.folder.path / "tensorboard", work.progress.step + 1)
     try:
         while not work.progress.done:
             yield from _epochs(work, curves)
@@ -188,31 +121,31 @@ def _next_stage(work: Work) -> None:
         progress.done = True
     else:
         progress.stage += 1
-        best = Captioner.open(work.folder.best).model.state_dict()
-        work.model.load_state_dict(best)
-        work.average = copy.deepcopy(work.model) if work.stage.average else None
-        work.optimizer = make_optimizer(work.model, work.stage)
+        arrays, _ = read_checkpoint(work.folder.best)
+        work.engine.load(work.model, arrays, weights_of(arrays), str(work.folder.best))
+        work.average = work.engine.copy(work.model) if work.stage.average else None
+        work.optimizer = work.engine.optimizer(work.model, work.stage)
     save(work)
 
 
-def _epochs(work: Work, curves: _Curves) -> Iterator[Event]:
+def _epochs(work: Work, curves: Curves) -> Iterator[Event]:
     stage, progress = work.stage, work.progress
     while progress.stage_epoch < stage.epochs and progress.epochs_without_gain < stage.patience:
         began = time.monotonic()
         for step in _epoch(work):
             _count(work, step, curves)
             yield Advance(
-                progress.epoch + 1, progress.position, batches(len(work.train), stage.pictures_per_batch), step
+                progress.epoch + 1, progress.position, batches(len(work.material.train), stage.batch_size), step
             )
             if work.recipe.training.save_every and progress.step % work.recipe.training.save_every == 0:
                 save(work)
         yield _check(work, curves, began)
-        yield from curves.flush()
+        yield from map(Notice, curves.flush())
 
 
 def _span(work: Work) -> tuple[int, int]:
     """The steps of the stage under way, and how many of them warm up: a short stage must not end before its warm-up."""
-    total = work.stage.epochs * batches(len(work.train), work.stage.pictures_per_batch)
+    total = work.stage.epochs * batches(len(work.material.train), work.stage.batch_size)
     return total, min(work.stage.warmup, total // 10)
 
 
@@ -222,29 +155,26 @@ def _epoch(work: Work) -> Iterator[Step]:
     total, warmup = _span(work)
     schedule = warm_up_and_decay(stage.learning_rate, warmup=warmup, total=total, decay=stage.decay, floor=stage.floor)
     before = progress.step - progress.stage_step  # the steps of earlier stages
-    return fit(
+    seed = work.recipe.seed
+    return work.engine.fit(
         work.model,
-        work.train.shuffled(
-            stage.pictures_per_batch, seed=work.recipe.seed, epoch=progress.epoch, start=progress.position
-        ),
-        CrossEntropy(stage.label_smoothing, stage.doubly_stochastic),
+        work.material.train.shuffled(stage.batch_size, seed=seed, epoch=progress.epoch, start=progress.position),
+        stage,
         work.optimizer,
         lambda number: schedule(number - before),
+        training,
         first=progress.step + 1,
-        seed=work.recipe.seed,
-        clip=stage.clip,
-        precision=training.precision,
-        device=training.device,
+        seed=seed,
     )
 
 
-def _count(work: Work, step: Step, curves: _Curves) -> None:
+def _count(work: Work, step: Step, curves: Curves) -> None:
     progress = work.progress
     progress.step, progress.stage_step, progress.position = step.number, progress.stage_step + 1, progress.position + 1
     progress.loss_total += step.loss * step.tokens
     progress.loss_count += step.tokens
     if work.average is not None:
-        follow(work.average, work.model, work.stage.average, progress.stage_step)
+        work.engine.follow(work.average, work.model, work.stage.average, progress.stage_step)
     if step.number % work.recipe.training.log_every == 0:
         values = {"loss": step.loss, "lr": step.learning_rate, "grad_norm": step.gradient_norm}
         work.folder.append(
@@ -253,17 +183,14 @@ def _count(work: Work, step: Step, curves: _Curves) -> None:
         curves.add("train", values, step.number)
 
 
-def _check(work: Work, curves: _Curves, began: float) -> Check:
+def _check(work: Work, curves: Curves, began: float) -> Check:
     """Close the epoch: loss and scores on development data, the log, the checkpoint."""
     progress, stage = work.progress, work.stage
-    captioner = Captioner(work.judged.eval(), work.vocabulary, header_of(work), work.recipe.training.device)
-    found = describe_records(
-        captioner, work.dev.records, work.store, Decoding("greedy", max_length=work.recipe.decoding.max_length)
-    )
-    scores = score_captions(found, work.dev.records).corpus
+    device = work.recipe.training.device
+    scores = work.material.scores(work.engine, work.judged, header_of(work), device)
     if stage.select_by not in scores:
         raise UnknownName("score", stage.select_by, scores)
-    dev_loss = mean_loss(work.judged, work.dev.in_order(LOSS_BATCH), CrossEntropy(), work.recipe.training.device)
+    dev_loss = work.engine.mean_loss(work.judged, work.material.dev.in_order(LOSS_BATCH), device)
     best = progress.offer(scores[stage.select_by], dev_loss)
     train_loss = progress.loss_total / max(1, progress.loss_count)
     warming = progress.stage_step <= _span(work)[1]  # patience begins when the learning rate is whole

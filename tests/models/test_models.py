@@ -22,13 +22,21 @@ def fields(name: str) -> list[str]:
     return [field.name for field in dataclasses.fields(importlib.import_module(f"seesay.models.{name}").Config)]
 
 
+SIZES: dict[str, dict[str, Any]] = {
+    "caption": {"feature_size": 3, "vocabulary_size": 9},
+    "tag": {"sizes": (9, 5), "tags": 3},
+}
+
+
 def make(name: str = "captioning_rnn", **settings: Any) -> Any:
     known = {key: value for key, value in SMALL.items() if name in names() and key in fields(name)}
-    return build(name, {**known, **settings}, feature_size=3, vocabulary_size=9)
+    task = importlib.import_module(f"seesay.models.{name}").TASK if name in names() else "caption"
+    return build(name, {**known, **settings}, **SIZES[task])
 
 
 def test_names_are_the_files() -> None:
-    assert names() == ["attend_tell", "captioning_rnn", "meshed_memory", "s2", "transformer", "up_down"]
+    six = ["attend_tell", "bilstm_tagger", "captioning_rnn", "meshed_memory", "s2", "transformer", "up_down"]
+    assert names() == six
 
 
 @pytest.mark.parametrize("name", names())

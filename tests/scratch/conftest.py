@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seesay.scratch.recurrent import Recurrent
+from seesay.scratch.tensor import Tensor
 
 INPUT, HIDDEN, PROJECTION = 3, 4, 2
 
@@ -164,3 +165,41 @@ def run_layer() -> Callable[..., dict[str, Any]]:
 def make_example() -> Callable[..., tuple[Any, Any, Any, Any]]:
     """`make_example(layer, time, batch, state, seed=0)`: x, initial state, gradients by outputs and by last state."""
     return example
+
+
+def assert_operation_like_torch(
+    ours: Callable[..., Any], theirs: Callable[..., Any], *given: Any, finite_differences: bool = True, seed: int = 0
+) -> None:
+    """Result and gradients of a function of Tensors = those of a function of torch's tensors = finite differences.
+
+    `given` are shapes, for which standard normal values are drawn, or arrays of float64.
+    """
+    random = np.random.default_rng(seed)
+    arrays = [random.standard_normal(one) if isinstance(one, tuple) else np.array(one) for one in given]
+    before = [array.copy() for array in arrays]
+    tensors = [Tensor(array, requires_grad=True) for array in arrays]
+    references = [torch.tensor(array, requires_grad=True) for array in arrays]
+    result, expected = ours(*tensors), theirs(*references)
+    assert (result.shape, result.dtype.name) == (tuple(expected.shape), str(expected.dtype).removeprefix("torch."))
+    np.testing.assert_allclose(result.numpy(), expected.detach().numpy(), rtol=1e-12, atol=1e-12)
+    weights = random.standard_normal(result.shape)
+    result.backward(weights)
+    expected.backward(torch.tensor(weights))
+    for tensor, reference, array, old in zip(tensors, references, arrays, before, strict=True):
+        np.testing.assert_array_equal(array, old)
+        assert tensor.grad is not None and tensor.grad.dtype == np.float64
+        np.testing.assert_allclose(tensor.grad, reference.grad.numpy(), rtol=1e-11, atol=1e-11)
+    if finite_differences:
+        directions = [random.standard_normal(array.shape) for array in arrays]
+        slope = sum(float((t.grad * d).sum()) for t, d in zip(tensors, directions, strict=True))
+        ahead, behind = (
+            (ours(*(Tensor(a + step * d) for a, d in zip(arrays, directions, strict=True))).numpy() * weights).sum()
+            for step in (1e-6, -1e-6)
+        )
+        assert abs((ahead - behind) / 2e-6 - slope) < 1e-6 * max(1, abs(slope))
+
+
+@pytest.fixture(scope="session")
+def operation_like_torch() -> Callable[..., None]:
+    """`operation_like_torch(ours, theirs, *shapes_or_arrays)`: see `assert_operation_like_torch`."""
+    return assert_operation_like_torch

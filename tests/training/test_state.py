@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from seesay.errors import CheckpointError
-from seesay.training.state import Progress, pack, unpack_optimizer
+from seesay.training.progress import Progress
+from seesay.training.state import pack, unpack_optimizer
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:

@@ -30,6 +30,11 @@ class CaptionBatch:
     tokens: Any  # (N, T) int64: <bos> words <eos> <pad>...
     rows: Any  # (N,) int64: the picture of each caption
 
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What the batch is made of, for messages."""
+        return self.ids
+
     def map(self, fn: Callable[[Any], Any]) -> CaptionBatch:
         """The same batch with `fn` applied to every array, such as one that moves it to a device."""
         return CaptionBatch(self.ids, fn(self.features), fn(self.mask), fn(self.tokens), fn(self.rows))

@@ -8,19 +8,17 @@ B pictures, K beams or samples, R regions, V vocabulary size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from seesay.errors import RecipeError, UnknownName
+from seesay.decoding.settings import NEVER, Decoding, Hypothesis, ranked
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
-NEVER = float("-inf")
-METHODS = ("greedy", "beam", "sample")
-LARGEST = 1000  # of beams, candidates and words: beyond it is a slip of the keyboard, and the memory is gone
+__all__ = ["Decoding", "Generators", "Hypothesis", "Steps", "beam", "decode", "greedy", "restrict", "sample"]
+
 Generators = torch.Generator | Sequence[torch.Generator] | None  # for all pictures together, or one for each
 
 
@@ -29,57 +27,6 @@ class Steps(Protocol):
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Logits (B, V) of the next word after `tokens` (B,), and the new state."""
-
-
-class Hypothesis(NamedTuple):
-    """One sentence: ids without <bos> and <eos>, and how likely the model finds it."""
-
-    tokens: list[int]
-    score: float  # sum of log-probabilities, <eos> included, over length ** length_penalty
-    ended: bool  # False where max_length cut it off
-    attention: Tensor | None  # (len(tokens), R), where the model tells
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How sentences are searched for. `length_penalty` 0 ranks by probability, 1 by the mean over words.
-
-    `top_k` 0 and `top_p` 1 leave sampling unrestricted. `candidates` is how many sentences sampling draws a picture.
-    `wanted` is how many of a beam's best are needed, 0 for all: with fewer, a search may end sooner.
-    """
-
-    method: str = "beam"
-    beam: int = 5
-    max_length: int = 20
-    length_penalty: float = 0.0
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    candidates: int = 1
-    wanted: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UnknownName("decoding method", self.method, METHODS)
-        # NaN fails every comparison, so each of these says what is fine.
-        limits = [
-            ("beam", 1 <= self.beam <= LARGEST, f"from 1 to {LARGEST:,}"),
-            ("max_length", 1 <= self.max_length <= LARGEST, f"from 1 to {LARGEST:,}"),
-            ("length_penalty", -10 <= self.length_penalty <= 10, "from -10 to 10"),
-            ("temperature", 0.01 <= self.temperature <= 100, "from 0.01 to 100"),
-            ("top_k", self.top_k >= 0, "0 (off) or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("candidates", 1 <= self.candidates <= 10 * LARGEST, f"from 1 to {10 * LARGEST:,}"),
-            ("wanted", self.wanted >= 0, "0 (all) or more"),
-        ]
-        for name, fine, expected in limits:
-            if not fine:
-                raise RecipeError(f"decoding.{name}: received {getattr(self, name)}; expected a number {expected}.")
-
-    @property
-    def rows(self) -> int:
-        """How many sentences are under way for each picture."""
-        return {"greedy": 1, "beam": self.beam, "sample": self.candidates}[self.method]
 
 
 def decode(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
@@ -222,14 +169,8 @@ def _settled(beams: _Beams, wanted: int) -> Tensor:
 
 def _hypotheses(beams: _Beams, place: int, penalty: float) -> list[Hypothesis]:
     scores = _rank(beams.sums[place], beams.lengths()[place], penalty)
-    result = []
-    for k in scores.argsort(descending=True, stable=True).tolist():
-        if scores[k] == NEVER:
-            continue
-        ids = [token for token in beams.tokens[place, k].tolist() if token not in (PAD, EOS)]
-        where = None if beams.attention is None else beams.attention[place, k, : len(ids)]
-        result.append(Hypothesis(ids, float(scores[k]), bool(beams.ended[place, k]), where))
-    return result
+    attention = None if beams.attention is None else beams.attention[place]
+    return ranked(scores.tolist(), beams.ended[place].tolist(), beams.tokens[place].tolist(), attention)
 
 
 def restrict(scores: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:

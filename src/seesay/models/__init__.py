@@ -24,9 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seesay.errors import CheckpointError, RecipeError, UnknownName
-
-LARGEST = 16_384  # of any size in a Config; beyond it no machine here holds the weights
+from seesay.errors import RecipeError, UnknownName
+from seesay.settings import check_arrays, check_settings
 
 
 class Forced(NamedTuple):
@@ -46,10 +45,10 @@ def names() -> list[str]:
     return sorted(part.name for part in pkgutil.iter_modules(__path__))
 
 
-def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabulary_size: int) -> nn.Module:
+def build(name: str, settings: Mapping[str, Any], **sizes: Any) -> nn.Module:
     """A fresh model of the given name; `settings` are fields of its `Config`, anything else is an error.
 
-    A field named `..._size` is 1 or more, one named `...dropout` a share below 1: true of every model, checked here.
+    `sizes` are those that the data decide: `feature_size` and `vocabulary_size` of a captioner.
 
     >>> build("captioning_rnn", {"hidden_size": 8}, feature_size=4, vocabulary_size=10).config.hidden_size
     8
@@ -57,29 +56,24 @@ def build(name: str, settings: Mapping[str, Any], *, feature_size: int, vocabula
     if name not in names():
         raise UnknownName("model", name, names())
     module = importlib.import_module(f"{__name__}.{name}")
-    known = {field.name: field for field in dataclasses.fields(module.Config)}
-    for key, value in settings.items():
-        if key not in known:
-            raise UnknownName(f"setting of model {name}", key, known)
-        wanted = type(known[key].default)
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise RecipeError(
-                f"model.{key}: received {value!r}; expected {wanted.__name__}, as in {known[key].default!r}."
-            )
-        _check_range(key, value)
+    check_settings(name, settings, {field.name: field.default for field in dataclasses.fields(module.Config)})
     try:
-        return module.Model(module.Config(**settings), feature_size=feature_size, vocabulary_size=vocabulary_size)
+        return module.Model(module.Config(**settings), **sizes)
     except (ValueError, RuntimeError) as fault:  # torch's own words about a size or a probability
         given = ", ".join(f"{key} {value!r}" for key, value in settings.items())
         raise RecipeError(f"model.{name}: received {given}; no such network: {fault}.") from None
 
 
-def _check_range(key: str, value: Any) -> None:
-    """Sizes and shares that make a network: what torch would not notice, or in words of its own."""
-    if key.endswith("_size") and not 1 <= value <= LARGEST:
-        raise RecipeError(f"model.{key}: received {value!r}; expected a whole number from 1 to {LARGEST:,}.")
-    if key.endswith("dropout") and not 0 <= value < 1:
-        raise RecipeError(f"model.{key}: received {value!r}; expected a share from 0 up to, not including, 1.")
+def check_task(name: str, task: str) -> None:
+    """Raises RecipeError for a model of another task, UnknownName for none.
+
+    >>> check_task("captioning_rnn", "caption")
+    """
+    if name not in names():
+        raise UnknownName("model", name, names())
+    found = importlib.import_module(f"{__name__}.{name}").TASK
+    if found != task:
+        raise RecipeError(f"model.name: received '{name}', a model for task '{found}'; expected one for '{task}'.")
 
 
 def move(model: nn.Module, device: str) -> nn.Module:
@@ -96,11 +90,5 @@ def move(model: nn.Module, device: str) -> nn.Module:
 def load_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:
     """Load the arrays under `prefix` into `model`; every name and shape must fit. `source` names the file in errors."""
     found = {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}
-    wanted = model.state_dict()
-    for name, tensor in wanted.items():
-        if name not in found or found[name].shape != tensor.shape:
-            have = tuple(found[name].shape) if name in found else "nothing"
-            raise CheckpointError(f"{source}: weight '{name}' is {have}; expected {tuple(tensor.shape)}.")
-    if spare := sorted(found.keys() - wanted.keys()):
-        raise CheckpointError(f"{source}: the model has no weight '{spare[0]}' ({len(spare)} such).")
+    check_arrays({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, found, source)
     model.load_state_dict(found)

@@ -107,8 +107,9 @@ class MultiHeadAttention(nn.Module):
 
     `project` is for what is attended to, once for a picture; `query` for those who attend; `weigh` joins them;
     `output` ends it. With `slots`, learned keys and values stand beside the projected ones and are never masked (Cornia
-    et al. 2020, section 3.1). Plain products and a softmax: at the sizes of captioning these are faster than
-    torch's fused attention, and the weights are wanted anyway. S places attended to, h heads.
+    et al. 2020, section 3.1). Plain products and a softmax: torch's fused attention is now a third faster and now half
+    as fast at the sizes of captions, attention is under a tenth of the time, and reports want the weights.
+    S places attended to, h heads.
 
     >>> attend = MultiHeadAttention(8, heads=2)
     >>> x, mask = torch.randn(3, 5, 8), torch.ones(3, 1, 1, 5, dtype=torch.bool)

@@ -1,5 +1,9 @@
-"""Recurrent networks by hand: NumPy alone, gradients derived by hand, equal to torch.nn. Start with `cells.py`."""
+"""Recurrent networks by hand: NumPy alone, gradients derived by hand, equal to torch.nn. Start with `cells.py`.
 
+For models of several layers `nn`, `functional` and `optim` work on a `Tensor`, which finds its own way back.
+"""
+
+from seesay.scratch import functional, nn, optim
 from seesay.scratch.course import (
     lstm_backward,
     lstm_forward,
@@ -20,6 +24,7 @@ from seesay.scratch.course_layers import (
 )
 from seesay.scratch.rnn import GRU, LSTM, RNN
 from seesay.scratch.stepper import Stepper
+from seesay.scratch.tensor import Tensor, no_grad
 from seesay.scratch.threads import get_num_threads, set_num_threads
 
 __all__ = [
@@ -28,11 +33,16 @@ __all__ = [
     "RNN",
     "CaptioningRNN",
     "Stepper",
+    "Tensor",
+    "functional",
     "get_num_threads",
     "lstm_backward",
     "lstm_forward",
     "lstm_step_backward",
     "lstm_step_forward",
+    "nn",
+    "no_grad",
+    "optim",
     "rnn_backward",
     "rnn_forward",
     "rnn_step_backward",

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from seesay.errors import DataError
 from seesay.scratch import cells
 from seesay.scratch.arrays import Array, State, Weights, expect, expect_float, expect_lengths
+from seesay.scratch.compiled.kernel import faster
 from seesay.scratch.masked import MaskedKernel
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
@@ -185,12 +186,17 @@ class Recurrent(ABC, Generic[S]):
         counts = None if lengths is None else expect_lengths(lengths, time, batch)
         layers = self.weights()
 
-        threads = 1 if masked or self.bidirectional or not worth_a_thread(layers[0][0], batch) else get_num_threads()
+        rows = time * batch if counts is None else int(counts.sum())
+        plain = self.kernel()
+        packed = plain if masked else faster(plain, layers[0][0], rows, 1 if self.bidirectional else get_num_threads())
+        threads = 1 if masked or self.bidirectional or not worth_a_thread(plain, layers[0][0], batch, rows) else get_num_threads()
+        if packed is not plain:
+            threads = 1  # it shares the rows out itself, so that the weights' gradients are one sum on any number
         shares = share_out(counts, batch, max(1, min(threads, batch // ROWS_A_SHARE, SHARES)))
 
         def kernel(size: int, some: Lengths | None) -> tuple[Kernel, Packing]:
             if not masked:
-                return self.kernel(), Packing(time, size, some)
+                return packed, Packing(time, size, some)
             return MaskedKernel(*self.cell(), np.full(size, time) if some is None else some), Packing(time, size)
 
         with single_threaded_products():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesay.scratch.arrays import Array, State, Weights
+from seesay.scratch.compiled.kernel import CompiledKernel
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Gradients, Kernel
@@ -16,6 +17,7 @@ from seesay.scratch.threads import in_parallel
 
 # Below this many multiplications a step the interpreter's own time rules, and a second thread would only wait for it.
 WORTH_A_THREAD = 250_000
+WORTH_A_THREAD_COMPILED = 10_000_000  # of all steps
 
 
 class StackCache(NamedTuple):
@@ -76,7 +78,7 @@ def stack_forward(
             )
             for way in range(directions)
         ]
-        found = in_parallel(tasks, worth_a_thread(weights[0], packing.batch))
+        found = in_parallel(tasks, worth_a_thread(kernel, weights[0], packing.batch, packing.rows))
         states += [last for last, _ in found]
         caches.append([cache for _, cache in found])
         x = out
@@ -102,7 +104,7 @@ def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradie
             )
             for way in range(directions)
         ]
-        found: list[Gradients] = in_parallel(tasks, worth_a_thread(caches[0].w, cache.packing.batch))
+        found: list[Gradients] = in_parallel(tasks, worth_a_thread(cache.kernel, caches[0].w, cache.packing.batch, cache.packing.rows))
         cache.memory.give(cache.outs.pop())
         if number < top:
             cache.memory.give(dout)
@@ -117,6 +119,8 @@ def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradie
     return StackGradients(dout, tuple(np.stack(parts) for parts in zip(*states, strict=True)), by_weights)
 
 
-def worth_a_thread(weights: Weights, rows: int) -> bool:
-    """Whether a step of a direction over this many rows is long enough for a thread of its own."""
-    return weights.hh.size * rows >= WORTH_A_THREAD
+def worth_a_thread(kernel: Kernel, weights: Weights, batch: int, rows: int) -> bool:
+    """Whether a direction over this batch, of so many rows in all its steps, is long enough for a thread of its own."""
+    if isinstance(kernel, CompiledKernel):  # no interpreter between its steps
+        return weights.hh.size * rows >= WORTH_A_THREAD_COMPILED
+    return weights.hh.size * batch >= WORTH_A_THREAD

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seesay.data.batches import CaptionBatch
-from seesay.errors import TrainingDiverged
 from seesay.training.objectives import Loss, Objective
 from seesay.training.schedules import Schedule
+from seesay.training.step import Step, check_finite, seed_of
+
+
+class Batch(Protocol):
+    """Arrays that belong together, and what they are of."""
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Names for messages."""
+
+    def map(self, fn: Callable[[Any], Any]) -> Any:
+        """The same with `fn` applied to every array."""
+
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 
-class Step(NamedTuple):
-    """What one update did; `loss` is the mean over its `tokens`, the norm is the gradient's before clipping."""
-
-    number: int
-    loss: float
-    tokens: int
-    learning_rate: float
-    gradient_norm: float
-
-
 def fit(
     model: nn.Module,
-    batches: Iterable[CaptionBatch],
+    batches: Iterable[Batch],
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
@@ -60,13 +61,14 @@ def fit(
         mean.backward()
         value = float(mean.detach())
         norm = float(nn.utils.clip_grad_norm_(parameters, clip or math.inf))
-        _check_finite(number, value, norm, rate, batch)
+        step = Step(number, value, loss.tokens, rate, norm)
+        check_finite(step, batch.items)
         optimizer.step()
-        yield Step(number, value, loss.tokens, rate, norm)
+        yield step
 
 
 def compute(
-    model: nn.Module, batch: CaptionBatch, objective: Objective, *, precision: str = "float32", device: str = "cpu"
+    model: nn.Module, batch: Batch, objective: Objective, *, precision: str = "float32", device: str = "cpu"
 ) -> Loss:
     """The objective on one batch of NumPy arrays, moved to `device` and computed in `precision`."""
     kind = PRECISIONS[precision]
@@ -80,23 +82,8 @@ def to_tensor(array: np.ndarray, device: str = "cpu") -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
-def seed_of(seed: int, number: int) -> int:
-    """The seed of one step: the same for the same pair, unlike for neighbours."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _check_finite(number: int, loss: float, norm: float, rate: float, batch: CaptionBatch) -> None:
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    raise TrainingDiverged(
-        f"step {number}: loss is {loss:g}, gradient norm {norm:g}, learning rate {rate:g}; "
-        f"batch ids {', '.join(batch.ids[:8])}. The weights were left as they were. "
-        "Train anew with a lower learning rate, or look at these pictures' features."
-    )
-
-
 @torch.no_grad()
-def mean_loss(model: nn.Module, batches: Iterable[CaptionBatch], objective: Objective, device: str = "cpu") -> float:
+def mean_loss(model: nn.Module, batches: Iterable[Batch], objective: Objective, device: str = "cpu") -> float:
     """The objective's mean over all tokens of `batches`, without dropout."""
     model.eval()
     total, count = 0.0, 0

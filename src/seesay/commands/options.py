@@ -1,0 +1,40 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class OnBad(enum.Enum):
+    """What becomes of a run over many pictures when one cannot be read."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+class EngineName(enum.Enum):
+    """What a model runs on."""
+
+    TORCH = "torch"
+    NUMPY = "numpy"
+
+
+Run = Annotated[Path, typer.Argument(help="A run folder, as 'seesay train' makes it.")]
+Bad = Annotated[OnBad, typer.Option(help="What to do with a picture that cannot be read.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
+On = Annotated[EngineName | None, typer.Option("--engine", help="What to compute with; else what trained the run.")]
+Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
+
+
+def keep_json(path: Path | None, content: Any) -> None:
+    """Write the content where a file was named."""
+    if path is not None:
+        from seesay.files import write_json
+
+        write_json(path, content)
+        print(f"written: {path}")

@@ -1,0 +1,74 @@
+"""From pictures to a trained run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seesay.commands.options import Bad, OnBad
+from seesay.errors import SeesayError
+
+
+def features(
+    folder: Annotated[Path, typer.Argument(help="The folder of the pictures; folders within it are read too.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HDF5 file to write; an unfinished one is finished.")
+    ],
+    flipped: Annotated[bool, typer.Option("--flipped", help="Mirror each picture: more to learn from.")] = False,
+    on_bad: Bad = OnBad.STOP,
+) -> None:
+    """Extract grid features of all pictures in a folder.
+
+    Example: `seesay features photos -o grids.h5`
+    """
+    from seesay.progress import bar, describe_extraction
+    from seesay.vision.extraction import extract
+
+    with bar("features", "pictures") as advance:
+        summary = extract(folder, output, flipped=flipped, on_bad=on_bad.value, progress=advance)
+    print("\n".join(describe_extraction(output, summary)))
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe file, or the name of one of seesay's own.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: stages.0.epochs=3.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; else runs/NAME.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run exactly.")] = None,
+) -> None:
+    """Train a captioner as a recipe says, or go on with a run.
+
+    Examples: `seesay train recipes/flickr8k-attend.toml --set stages.0.epochs=5` or
+    `seesay train --resume runs/flickr8k-attend`
+    """
+    from seesay import run
+    from seesay.progress import follow_training
+    from seesay.recipe import find_recipe, read_recipe
+
+    if (recipe is None) == (resume is None):
+        raise SeesayError("train: expected either a recipe or --resume RUN, such as 'seesay train recipes/demo.toml'.")
+    if resume is not None:
+        if settings or output:
+            raise SeesayError("train --resume: goes on exactly as the run began; --set and -o are for new runs.")
+        path, events = resume, run.resume(resume)
+    else:
+        chosen = read_recipe(find_recipe(str(recipe)), settings or [])
+        path = output or Path("runs") / chosen.name
+        events = run.train(chosen, path)
+    follow_training(events)
+    name = shlex.quote(str(path))
+    print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay caption {name} PHOTO")
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")] = Path("runs/demo"),
+) -> None:
+    """The whole road on the 76 photographs that come with seesay: features, training, scores, captions, report.
+
+    Example: `seesay demo`
+    """
+    from seesay.demo import run_demo
+
+    run_demo(output)

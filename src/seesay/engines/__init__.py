@@ -1,0 +1,113 @@
+"""What a model runs on: torch, or seesay's own engine on NumPy, which needs nothing else.
+
+Everything that differs between the two is behind `Engine`; training, decoding and the command line see no more of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from seesay.checkpoint import Arrays
+from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.errors import MissingPart, UnknownName
+from seesay.recipe import Stage, TagStage, Training
+from seesay.training.schedules import Schedule
+from seesay.training.step import Step
+
+ENGINES = ("torch", "numpy")
+
+
+class Engine(Protocol):
+    """Makes models, trains them and asks them. A model is what the engine's own `build` returned, opaque to others."""
+
+    name: str
+
+    def about(self) -> dict[str, Any]:
+        """What later bits depend on besides the recipe: versions and the number of threads."""
+
+    def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
+        """A fresh model; `sizes` are those that the data decide."""
+
+    def move(self, model: Any, device: str) -> Any:
+        """The model on that device; RecipeError where there is none."""
+
+    def copy(self, model: Any) -> Any:
+        """A second model with the same weights."""
+
+    def follow(self, average: Any, model: Any, decay: float, step: int) -> None:
+        """Move every weight of `average` a little towards `model`'s."""
+
+    def optimizer(self, model: Any, stage: Stage | TagStage) -> Any:
+        """The optimiser that a stage asks for."""
+
+    def fit(
+        self,
+        model: Any,
+        batches: Iterable[Any],
+        stage: Stage | TagStage,
+        optimizer: Any,
+        schedule: Schedule,
+        training: Training,
+        *,
+        first: int,
+        seed: int,
+    ) -> Iterator[Step]:
+        """Update the model once a batch; the random numbers of a step depend on `seed` and its number alone."""
+
+    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
+        """The plain cross-entropy of a word, over all batches, without dropout."""
+
+    def pack(self, model: Any, average: Any | None, optimizer: Any) -> Arrays:
+        """Weights, averaged weights and optimiser moments under the prefixes model/, average/ and optimizer/."""
+
+    def load(self, model: Any, arrays: Arrays, prefix: str, source: str) -> None:
+        """Load the arrays under `prefix`; every name and shape must fit. `source` names the file in errors."""
+
+    def load_moments(self, optimizer: Any, arrays: Arrays) -> None:
+        """Load the optimiser's moments; its settings come from the recipe."""
+
+    def describe(
+        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+    ) -> list[list[Hypothesis]]:
+        """Sentences about features (B, R, D), for each picture the best first; sampling draws by the picture's seed."""
+
+    def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
+        """The ids of the best tags of each sentence of a TagBatch."""
+
+
+def has_torch() -> bool:
+    """Whether torch is installed.
+
+    >>> isinstance(has_torch(), bool)
+    True
+    """
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except ImportError:
+        return False
+
+
+def open_engine(name: str) -> Engine:
+    """The engine of that name; UnknownName for another, MissingPart for torch where it is not installed.
+
+    >>> open_engine("numpy").name
+    'numpy'
+    """
+    if name not in ENGINES:
+        raise UnknownName("engine", name, ENGINES)
+    if name == "numpy":
+        from seesay.engines.numpy_engine import NumpyEngine
+
+        return NumpyEngine()
+    if not has_torch():
+        raise MissingPart(
+            "torch: not installed; expected it for engine 'torch'; install it, or say training.engine=numpy in a "
+            "recipe of a model that the NumPy engine has."
+        )
+    from seesay.engines.torch_engine import TorchEngine
+
+    return TorchEngine()

@@ -1,0 +1,171 @@
+"""seesay's own engine: recurrent models on NumPy, with gradients derived by hand. It needs nothing else."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.checkpoint import Arrays
+from seesay.data.batches import CaptionBatch
+from seesay.decoding import numpy_search
+from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.errors import RecipeError, UnknownName
+from seesay.recipe import Stage, TagStage, Training
+from seesay.scratch import Tensor, functional, no_grad, optim
+from seesay.scratch.captioner import Captioner
+from seesay.scratch.tagger import Tagger
+from seesay.settings import check_arrays, check_settings
+from seesay.training.schedules import Schedule
+from seesay.training.step import Step, check_finite, seed_of
+
+MODELS: dict[str, dict[str, Any]] = {"caption": {"captioning_rnn": Captioner}, "tag": {"bilstm_tagger": Tagger}}
+_NOT_SETTINGS = {"dtype", "seed", "pad"}
+
+
+class NumpyEngine:
+    """See `seesay.engines.Engine`."""
+
+    name = "numpy"
+
+    def about(self) -> dict[str, Any]:
+        """Versions; the number of threads changes no bit."""
+        return {"numpy": np.__version__}
+
+    def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
+        """A fresh model."""
+        known = MODELS[task]
+        if name not in known:
+            raise RecipeError(f"training.engine = 'numpy': {UnknownName('model', name, known)} Or take engine 'torch'.")
+        parameters = inspect.signature(known[name].__init__).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in _NOT_SETTINGS}
+        check_settings(name, settings, defaults)
+        return known[name](**sizes, **settings, seed=seed)
+
+    def move(self, model: Any, device: str) -> Any:
+        """The model itself; there is only the CPU."""
+        if device != "cpu":
+            raise RecipeError(f"device: received '{device}'; expected cpu, as engine 'numpy' knows no other.")
+        return model
+
+    def copy(self, model: Any) -> Any:
+        """A second model with the same weights."""
+        return copy.deepcopy(model)
+
+    def follow(self, average: Any, model: Any, decay: float, step: int) -> None:
+        """Move the average; the first steps count more, as in `seesay.training.averaging`."""
+        weight = 1 - min(decay, (1 + step) / (10 + step))
+        for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
+            mean.data += weight * (parameter.data - mean.data)
+
+    def optimizer(self, model: Any, stage: Stage | TagStage) -> optim.Adam:
+        """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
+        matrices = [p for p in model.parameters() if p.ndim > 1]
+        vectors = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        kind: type[optim.Adam] = {"adamw": optim.AdamW, "adam": optim.Adam}[stage.optimizer]
+        return kind(groups, lr=stage.learning_rate)
+
+    def fit(
+        self,
+        model: Any,
+        batches: Iterable[Any],
+        stage: Stage | TagStage,
+        optimizer: Any,
+        schedule: Schedule,
+        training: Training,
+        *,
+        first: int,
+        seed: int,
+    ) -> Iterator[Step]:
+        """Update the model once a batch."""
+        _check_abilities(stage, training)
+        parameters = list(model.parameters())
+        for number, batch in enumerate(batches, first):
+            rate = schedule(number)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            model.seed(np.random.default_rng(seed_of(seed, number)))
+            model.train()
+            loss, count = loss_of(model, batch, stage.label_smoothing)
+            optimizer.zero_grad()
+            (loss / max(1, count)).backward()
+            norm = optim.clip_grad_norm_(parameters, stage.clip or math.inf)
+            step = Step(number, loss.item() / max(1, count), count, rate, norm)
+            check_finite(step, batch.items)
+            optimizer.step()
+            yield step
+
+    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
+        """The plain cross-entropy of a word or tag."""
+        model.eval()
+        total, count = 0.0, 0
+        with no_grad():
+            for batch in batches:
+                loss, words = loss_of(model, batch)
+                total, count = total + loss.item(), count + words
+        return total / max(1, count)
+
+    def pack(self, model: Any, average: Any | None, optimizer: Any) -> Arrays:
+        """All that must be kept."""
+        arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
+        if average is not None:
+            arrays |= {f"average/{name}": array for name, array in average.state_dict().items()}
+        return arrays | {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
+
+    def load(self, model: Any, arrays: Arrays, prefix: str, source: str) -> None:
+        """Load weights."""
+        found = _under(arrays, prefix)
+        check_arrays({name: array.shape for name, array in model.state_dict().items()}, found, source)
+        model.load_state_dict(found)
+
+    def load_moments(self, optimizer: Any, arrays: Arrays) -> None:
+        """Load the optimiser's moments."""
+        optimizer.load_state_dict(_under(arrays, "optimizer/"))
+
+    def describe(
+        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+    ) -> list[list[Hypothesis]]:
+        """Sentences about features."""
+        generators = None if seeds is None else [np.random.default_rng(seed) for seed in seeds]
+        model.eval()
+        state = model.start(features, np.ones(features.shape[:2], bool))
+        return numpy_search.decode(model, state, decoding, generators)
+
+    def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
+        """The best tags."""
+        model.eval()
+        found: list[NDArray[Any]] = model.tag(batch.ids, batch.lengths)
+        return found
+
+
+def loss_of(model: Any, batch: Any, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+    """The cross-entropy summed over the real words or tags of a batch, and how many there are."""
+    if isinstance(batch, CaptionBatch):
+        logits, targets = model(batch.features, batch.mask, batch.tokens, batch.rows)
+    else:
+        logits, targets = model(batch.ids, batch.lengths), batch.targets
+    loss = functional.cross_entropy(logits, targets, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
+    return loss, int((targets >= 0).sum())
+
+
+def _check_abilities(stage: Stage | TagStage, training: Training) -> None:
+    """What this engine does not do is refused, not left out."""
+    if training.precision != "float32":
+        raise RecipeError(
+            f"training.precision: received '{training.precision}' with engine 'numpy'; expected 'float32'."
+        )
+    if isinstance(stage, Stage) and stage.doubly_stochastic:
+        raise RecipeError(
+            f"doubly_stochastic: received {stage.doubly_stochastic:g} with engine 'numpy', whose captioner does not "
+            "attend; expected 0."
+        )
+
+
+def _under(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,133 @@
+"""The engine of all models: torch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from seesay import models
+from seesay.checkpoint import Arrays
+from seesay.decoding import search
+from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.recipe import Stage, TagStage, Training
+from seesay.training import averaging, loop, state
+from seesay.training.objectives import CrossEntropy, Objective, Tagging
+from seesay.training.schedules import Schedule
+from seesay.training.step import Step
+
+
+class TorchEngine:
+    """See `seesay.engines.Engine`."""
+
+    name = "torch"
+
+    def about(self) -> dict[str, Any]:
+        """Versions and threads."""
+        return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+
+    def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
+        """A fresh model."""
+        models.check_task(name, task)
+        torch.manual_seed(seed)
+        return models.build(name, settings, **sizes)
+
+    def move(self, model: Any, device: str) -> Any:
+        """The model on that device."""
+        return models.move(model, device)
+
+    def copy(self, model: Any) -> Any:
+        """A second model with the same weights."""
+        return copy.deepcopy(model)
+
+    def follow(self, average: Any, model: Any, decay: float, step: int) -> None:
+        """Move the average."""
+        averaging.follow(average, model, decay, step)
+
+    def optimizer(self, model: nn.Module, stage: Stage | TagStage) -> torch.optim.Optimizer:
+        """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
+        matrices = [p for p in model.parameters() if p.dim() > 1]
+        vectors = [p for p in model.parameters() if p.dim() <= 1]
+        groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        kind: type[torch.optim.Adam] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[stage.optimizer]
+        return kind(groups, lr=stage.learning_rate)
+
+    def fit(
+        self,
+        model: Any,
+        batches: Iterable[Any],
+        stage: Stage | TagStage,
+        optimizer: Any,
+        schedule: Schedule,
+        training: Training,
+        *,
+        first: int,
+        seed: int,
+    ) -> Iterator[Step]:
+        """Update the model once a batch."""
+        return loop.fit(
+            model,
+            batches,
+            objective_of(stage),
+            optimizer,
+            schedule,
+            first=first,
+            seed=seed,
+            clip=stage.clip,
+            precision=training.precision,
+            device=training.device,
+        )
+
+    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
+        """The plain cross-entropy of a word or tag."""
+        objective: Objective = CrossEntropy() if hasattr(model, "step") else Tagging()
+        return loop.mean_loss(model, batches, objective, device)
+
+    def pack(self, model: Any, average: Any | None, optimizer: Any) -> Arrays:
+        """All that must be kept."""
+        return state.pack(model, average, optimizer)
+
+    def load(self, model: Any, arrays: Arrays, prefix: str, source: str) -> None:
+        """Load weights."""
+        models.load_weights(model, arrays, prefix, source)
+
+    def load_moments(self, optimizer: Any, arrays: Arrays) -> None:
+        """Load the optimiser's moments."""
+        state.unpack_optimizer(optimizer, arrays)
+
+    def describe(
+        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+    ) -> list[list[Hypothesis]]:
+        """Sentences about features."""
+        whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
+        generators = None if seeds is None else [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        model.eval()
+        with torch.no_grad():
+            first = model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=device))
+        return [[_plain(one) for one in some] for some in search.decode(model, first, decoding, generators)]
+
+    @torch.no_grad()
+    def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
+        """The best tags."""
+        model.eval()
+        tensors = batch.map(lambda array: loop.to_tensor(array, device))
+        best = model(tensors.ids, tensors.lengths).argmax(-1).cpu().numpy()
+        return np.split(best, np.cumsum(batch.lengths)[:-1])
+
+
+def objective_of(stage: Stage | TagStage) -> Objective:
+    """What a stage minimises."""
+    if isinstance(stage, TagStage):
+        return Tagging(stage.label_smoothing)
+    return CrossEntropy(stage.label_smoothing, stage.doubly_stochastic)
+
+
+def _plain(hypothesis: Hypothesis) -> Hypothesis:
+    """The same with its attention as an array."""
+    where = hypothesis.attention
+    return hypothesis if where is None else hypothesis._replace(attention=where.float().cpu().numpy())

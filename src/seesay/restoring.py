@@ -1,0 +1,69 @@
+"""What opening a trained model takes, whatever its task: the file, its header, its weights, its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from seesay.engines import Engine, has_torch, open_engine
+from seesay.errors import CheckpointError
+from seesay.recipe import AnyRecipe, read_recipe
+from seesay.training.folder import RunFolder
+
+
+def recipe_in(run: Path) -> AnyRecipe:
+    """The recipe of a run folder; CheckpointError where the folder is not one."""
+    file = RunFolder(run).recipe
+    if not file.exists():
+        raise CheckpointError(
+            f"{run}: not a run folder; expected one that 'seesay train' made, with recipe.toml in it."
+        )
+    return read_recipe(file)
+
+
+def best_of(run: Path) -> Path:
+    """The best checkpoint of a run folder, or the file itself; CheckpointError where there is none yet."""
+    if not run.is_dir():
+        return run
+    file = run / "checkpoints" / "best.safetensors"
+    if not file.exists():
+        raise CheckpointError(f"{run}: no checkpoint in it yet; expected {file}, which 'seesay train' writes.")
+    return file
+
+
+def weights_of(arrays: Iterable[str]) -> str:
+    """The prefix of the weights to use: the averaged ones where there are any, or else the last ones.
+
+    >>> weights_of(["model/bias", "average/bias"]), weights_of(["model/bias"])
+    ('average/', 'model/')
+    """
+    return "average/" if any(name.startswith("average/") for name in arrays) else "model/"
+
+
+def engine_for(header: Mapping[str, Any], asked: str | None) -> Engine:
+    """The engine to open a checkpoint with: the one asked for, or else the one that trained it if it can be had.
+
+    Both read the same files and say the same words, so that a run trained with torch serves where torch is not.
+    """
+    usual = header.get("engine", "torch")
+    return open_engine(asked or (usual if usual == "numpy" or has_torch() else "numpy"))
+
+
+def check_header(header: Any, wanted: Mapping[str, type], task: str, file: Path) -> None:
+    """Raises CheckpointError where a whole checkpoint is not one of this task; `wanted` names keys and their types."""
+    about = header if isinstance(header, dict) else {}
+    if about.get("task", task) != task:
+        kinds = {"caption": "a captioner ('seesay caption' uses it)", "tag": "a tagger ('seesay tag' uses it)"}
+        raise CheckpointError(
+            f"{file}: received {kinds.get(about['task'], about['task'])}; expected {kinds[task].partition(' (')[0]}."
+        )
+    for key, kind in wanted.items():
+        value: Any = about
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise CheckpointError(
+                f"{file}: received {key} {value!r:.40} in its header; expected {kind.__name__}, as in a checkpoint "
+                "that 'seesay train' wrote; use one of these."
+            )

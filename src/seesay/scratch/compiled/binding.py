@@ -1,0 +1,136 @@
+"""The C library as Python sees it: its one structure, its functions, and whether it may be used at all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from seesay.scratch.arrays import Array
+from seesay.scratch.compiled.build import NATIVE, NotBuilt, open_library
+from seesay.scratch.threads import in_parallel
+
+KINDS = {"tanh": 0, "relu": 1, "gru": 2, "lstm": 3}
+_WHOLE = {"kind", "input", "hidden", "padded", "steps", "block", "part", "parts"}
+_STRIDES = {"x_stride", "out_stride", "dout_stride"}
+# In the order of layer.h.
+_FIELDS = """kind input hidden padded steps block starts counts part parts x x_stride weight_x weight_h bias_x bias_h
+first_h first_c packed gates cells out out_stride dout dout_stride dh dc dx dweight_x dweight_h dbias"""
+
+
+class Layer(ctypes.Structure):
+    """layer.h's structure: numbers, and arrays by their addresses. Whoever fills it keeps the arrays alive."""
+
+    _fields_ = [
+        (name, ctypes.c_int64 if name in _WHOLE | _STRIDES else ctypes.c_void_p) for name in _FIELDS.split()
+    ]
+
+    def put(self, **given: Array | int | None) -> None:
+        """Sets numbers, and arrays whose rows are each in one piece; a `_stride` beside an array is set with it."""
+        for name, value in given.items():
+            if isinstance(value, np.ndarray):
+                if f"{name}_stride" in _STRIDES:
+                    setattr(self, f"{name}_stride", value.strides[0] // value.itemsize)
+                setattr(self, name, value.ctypes.data)
+            else:
+                setattr(self, name, value)
+
+
+class Library:
+    """The functions of recurrent.c."""
+
+    def __init__(self, library: ctypes.CDLL, path: Path) -> None:
+        self.path = path
+        self._library = library
+        library.lanes.restype = library.packed_size.restype = ctypes.c_int64
+        self.lanes = int(library.lanes())
+
+    def padded(self, size: int) -> int:
+        """The next multiple of the vectors' width."""
+        return -(-size // self.lanes) * self.lanes
+
+    def packed_size(self, layer: Layer) -> int:
+        """The floats that `layer.packed` must hold."""
+        return int(self._library.packed_size(ctypes.byref(layer)))
+
+    def run(self, name: str, layer: Layer, parts: int = 1) -> None:
+        """Calls a function, or its parts on a thread each; raises MemoryError where it gets none."""
+        layers = [layer]
+        for part in range(parts):
+            if part:
+                layers.append(Layer.from_buffer_copy(layer))
+            layers[part].put(part=part, parts=parts)
+        function: Callable[[Any], int] = getattr(self._library, name)
+        if any(in_parallel([partial(function, ctypes.byref(one)) for one in layers])):
+            raise MemoryError(f"no memory left for the recurrent layer's {name}.")
+
+
+_lock = Lock()
+_allowed = True
+_found: Library | str | None = None  # the library, or why there is none; None before anybody asked
+
+
+def use_compiled(use: bool = True) -> None:
+    """Allows the compiled step from now on, or with False does all in NumPy, as SEESAY_COMPILED=0 does from the start.
+
+    >>> use_compiled(False); library() is None
+    True
+    >>> use_compiled()
+    """
+    global _allowed
+    _allowed = use
+
+
+def library() -> Library | None:
+    """The library if it may be used, built at the first call; None where NumPy has to do it all (see `reason`)."""
+    global _found
+    if reason_not_allowed():
+        return None
+    with _lock:
+        if _found is None:
+            _found = _open()
+        return None if isinstance(_found, str) else _found
+
+
+def available() -> bool:
+    """Whether large layers run compiled. The first call may build, which takes a second or two.
+
+    >>> available() in (True, False)
+    True
+    """
+    return library() is not None
+
+
+def reason() -> str:
+    """Why `available` is False, in a line; "" where it is True."""
+    return "" if library() is not None else reason_not_allowed() or str(_found)
+
+
+def reason_not_allowed() -> str:
+    """Who has forbidden the compiled step; "" where nobody has."""
+    if os.environ.get("SEESAY_COMPILED", "") == "0":
+        return "SEESAY_COMPILED=0"
+    return "" if _allowed else "use_compiled(False)"
+
+
+def forget() -> None:
+    """Looks for the library again at the next call."""
+    global _found
+    with _lock:
+        _found = None
+
+
+def _open() -> Library | str:
+    from seesay.scratch.compiled.check import agrees  # it runs the kernels, which know this module
+
+    try:
+        opened = Library(*open_library((NATIVE,)))
+    except NotBuilt as fault:
+        return str(fault)
+    return opened if agrees(opened) else f"{opened.path}: its results are not those of NumPy"

@@ -1,0 +1,135 @@
+"""The compiled kernel of RNNs, GRUs and LSTMs in float32: sequence.Kernel in C, for whole sequences at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seesay.scratch.arrays import Array, State, Weights
+from seesay.scratch.compiled.binding import KINDS, Layer, Library, library
+from seesay.scratch.memory import Memory
+from seesay.scratch.packing import Packing
+from seesay.scratch.sequence import Gradients, Kernel
+from seesay.scratch.sequence_gru import GRUKernel
+from seesay.scratch.sequence_lstm import LSTMKernel
+from seesay.scratch.sequence_rnn import RNNKernel
+
+BLOCK = 128  # rows for which what no step waits for is done at once, while they lie in the second-level cache
+WORTH_IT = 1 << 20  # multiplications of a sequence's steps; below, NumPy does it without a build, always
+PLANES_X, PLANES_H = (1, 2, 0), (1, 2, 3)  # of a GRU's n r z q, those of torch.nn's r z n: x's part, h's part
+
+
+def faster(kernel: Kernel, weights: Weights, rows: int, threads: int = 1) -> Kernel:
+    """The compiled kernel of the same kind, for layers that are worth it, where there is one; else the kernel given.
+
+    `rows` are those of all steps. One direction's rows are worked on by up to `threads` threads, with the same bits.
+    """
+    kinds: dict[type, str] = {RNNKernel: "tanh", GRUKernel: "gru", LSTMKernel: "lstm"}
+    kind = kinds.get(type(kernel))
+    if kind is None or weights.ih.dtype != np.float32 or weights.hr is not None or weights.hh.size * rows < WORTH_IT:
+        return kernel
+    found = library()
+    if found is None:
+        return kernel
+    relu = isinstance(kernel, RNNKernel) and kernel.relu
+    return CompiledKernel("relu" if relu else kind, found, kernel.memory, threads)  # type: ignore[attr-defined]
+
+
+class _Cache(NamedTuple):
+    x: Array
+    w: Weights
+    layer: Layer
+    out: Array
+    packing: Packing
+    held: tuple[Array, ...]
+    alive: tuple[Any, ...]  # what the layer holds addresses of
+
+
+@dataclass(frozen=True)
+class CompiledKernel:
+    """One direction of one layer (see sequence.Kernel); float32, no projection."""
+
+    kind: str
+    library: Library
+    memory: Memory = field(default_factory=Memory)
+    threads: int = 1
+    block: int = BLOCK
+
+    def forward(
+        self, x: Array, w: Weights, state: State, packing: Packing, reverse: bool, out: Array
+    ) -> tuple[State, _Cache]:
+        """Outputs to `out`; the last state and the cache."""
+        layer, size, x = Layer(), w.hh.shape[1], _in_rows(x)
+        plain = Weights(*(None if part is None else np.ascontiguousarray(part) for part in w))  # type: ignore[arg-type]
+        padded, planes = self.library.padded(size), 1 if len(w.hh) == size else 4
+        way = slice(None, None, -1 if reverse else 1)
+        starts, counts = (np.ascontiguousarray(part[way], np.int64) for part in (packing.starts, packing.sizes))
+        first = [_padded(part, padded) for part in state]
+        gates = self._take(packing.rows * planes * padded)
+        held = (gates, self._take(packing.rows * padded)) if self.kind == "lstm" else (gates,)
+        layer.put(kind=KINDS[self.kind], input=x.shape[1], hidden=size, padded=padded, block=self.block)
+        layer.put(steps=len(starts), starts=starts, counts=counts, x=x, gates=gates, out=out, first_h=first[0])
+        layer.put(weight_x=plain.ih, weight_h=plain.hh, bias_x=plain.bias_ih, bias_h=plain.bias_hh)
+        if self.kind == "lstm":
+            layer.put(first_c=first[1], cells=held[1])
+        packed = self._take(self.library.packed_size(layer))
+        layer.put(packed=packed)
+        self.library.run("pack_forward", layer)
+        self.library.run("forward", layer, self._parts(packing))
+        self.memory.give(packed)
+        last = [packing.last(state[0], out, reverse)]
+        if self.kind == "lstm":
+            cells = held[1].reshape(packing.rows, padded)[:, :size]
+            last.append(packing.last(state[1], cells, reverse))
+        return tuple(last), _Cache(x, w, layer, out, packing, held, (x, plain, starts, counts, first, held, out))
+
+    def backward(self, cache: _Cache, dout: Array, dstate: State) -> Gradients:
+        """Gradients by x, by the initial state and by the weights."""
+        x, w, layer, _, packing, held, _ = cache
+        size, padded, rows = w.hh.shape[1], layer.padded, packing.rows
+        dout, last = _in_rows(dout), [_padded(part, padded, copy=True) for part in dstate]
+        packed, dx = self._take(self.library.packed_size(layer)), self.memory.take(x.shape, x.dtype)
+        make = np.empty if rows else np.zeros  # a sum over no rows is written by nobody
+        by_x, by_h = make(w.ih.shape, x.dtype), make(w.hh.shape, x.dtype)
+        planes = 1 if len(w.hh) == size else 4
+        by_bias = make((planes, padded), x.dtype)
+        layer.put(packed=packed, dout=dout, dh=last[0], dx=dx, dweight_x=by_x, dweight_h=by_h, dbias=by_bias)
+        if self.kind == "lstm":
+            layer.put(dc=last[1])
+        self.library.run("pack_backward", layer)
+        parts = self._parts(packing)
+        self.library.run("backward", layer, parts)
+        if parts > 1:
+            self.library.run("gradients", layer, parts)
+        weights = Weights(by_x, by_h)
+        if w.bias_ih is not None:
+            places = (PLANES_X, PLANES_H) if self.kind == "gru" else (tuple(range(planes)),) * 2
+            weights = Weights(by_x, by_h, *(by_bias[list(place), :size].reshape(-1) for place in places))
+        self.memory.give(packed, *held)
+        return Gradients(dx, tuple(part[:, :size] for part in last), weights)
+
+    def _parts(self, packing: Packing) -> int:
+        return max(1, min(self.threads, packing.batch // 4))
+
+    def _take(self, floats: int) -> Array:
+        """Memory that starts where a line of the cache does."""
+        taken = self.memory.take((floats + 16,), np.float32)
+        shift = -taken.ctypes.data % 64 // 4
+        return taken[shift : shift + floats]
+
+
+def _in_rows(array: Array) -> Array:
+    """The array, or a copy whose rows are each in one piece."""
+    fine = array.strides[1] == array.itemsize and array.strides[0] % array.itemsize == 0
+    return array if fine else np.ascontiguousarray(array)
+
+
+def _padded(state: Array, width: int, copy: bool = False) -> Array:
+    """A state (B, H) as (B, width), zeros beyond H; the same array where it fits already and no copy is wanted."""
+    if state.shape[1] == width:
+        return state.copy() if copy else np.ascontiguousarray(state)
+    wide = np.zeros((len(state), width), state.dtype)
+    wide[:, : state.shape[1]] = state
+    return wide

@@ -1,0 +1,206 @@
+/* The recurrent layers of seesay.scratch in C: what `binding.py` calls. Every function returns 0, or 1 out of memory.
+ *
+ * The formulas are those of cells.py. One thread calls each function for its own part of the batch's rows; none writes
+ * where another reads, and no sum depends on how many there are.
+ */
+#include "backward.h"
+#include "forward.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Pointers to the rows of a block or of a step, and the block's units and one panel for the sums over its rows. */
+typedef struct {
+    const float **left, **h;
+    float **out;
+    Row *rows;
+    float *units, *panel;
+    long *blocks; /* the step at which each block starts, and the end */
+    long count;
+    Ahead ahead;
+} Space;
+
+static void leave(Space *s)
+{
+    free(s->left), free(s->h), free(s->out), free(s->rows), free(s->units), free(s->panel), free(s->blocks);
+}
+
+static float *vectors_of(long floats) { return aligned_alloc(64, ((size_t)floats * sizeof(float) + 127) / 64 * 64); }
+
+static int enter(const Layer *l, Space *s, int sums)
+{
+    long most = 1, rows;
+    *s = (Space){.blocks = malloc((size_t)(l->steps + 1) * sizeof(long))};
+    if (!s->blocks)
+        return 0;
+    for (long at = 0; at < l->steps; s->count++) {
+        s->blocks[s->count] = at;
+        at = block_end(l, at, &rows);
+        most = rows > most ? rows : most;
+    }
+    s->blocks[s->count] = l->steps;
+    s->left = malloc((size_t)most * sizeof *s->left);
+    s->h = malloc((size_t)most * sizeof *s->h);
+    s->out = malloc((size_t)most * sizeof *s->out);
+    s->rows = malloc((size_t)most * sizeof *s->rows);
+    if (sums) {
+        s->units = vectors_of(most * (planes_of(l->kind) * l->hidden + ACROSS));
+        s->panel = vectors_of(most * PANEL * LANES);
+    }
+    if (s->left && s->h && s->out && s->rows && (!sums || (s->units && s->panel)))
+        return 1;
+    leave(s);
+    return 0;
+}
+
+static void look_ahead(const Layer *l, Space *s, long block, int back)
+{
+    s->ahead.count = 0;
+    if (block >= 0 && block < s->count)
+        want_block(l, s->blocks[block], s->blocks[block + 1], back, &s->ahead);
+}
+
+EXPORT int64_t lanes(void) { return LANES; }
+
+/* The floats that `packed` must hold. */
+EXPORT int64_t packed_size(const Layer *l)
+{
+    int64_t across = l->padded * (l->input + l->hidden + 2), back = panels_of(l->input) * PANEL + panels_of(l->hidden) * PANEL;
+    across = planes_x(l->kind) * across + l->padded;
+    back *= planes_x(l->kind) * l->padded * LANES;
+    return across > back ? across : back;
+}
+
+EXPORT int pack_forward(const Layer *l)
+{
+    int planes = planes_x(l->kind);
+    pack_gates(l, l->weight_x, l->input, 0, planes, l->packed);
+    pack_gates(l, l->weight_h, l->hidden, first_plane_h(l->kind), planes, packed_h(l));
+    pack_start(l);
+    return 0;
+}
+
+EXPORT int forward(const Layer *l)
+{
+    Space space;
+    if (!enter(l, &space, 0))
+        return 1;
+    long shift = first_plane_h(l->kind) * l->padded;
+    for (long b = 0; b < space.count; b++) {
+        look_ahead(l, &space, b + 1, 0);
+        block_product(l, space.blocks[b], space.blocks[b + 1], space.left, space.out, &space.ahead);
+        for (long s = space.blocks[b]; s < space.blocks[b + 1]; s++) {
+            long rows = step_rows(l, s, space.rows);
+            for (long r = 0; r < rows; r++) {
+                space.left[r] = space.rows[r].h;
+                space.out[r] = space.rows[r].gates;
+            }
+            step_product(l, rows, l->hidden, space.left, packed_h(l), 0, space.out, shift, space.rows,
+                         &space.ahead);
+        }
+    }
+    leave(&space);
+    return 0;
+}
+
+static const float *packed_back_h(const Layer *l)
+{
+    return l->packed + planes_x(l->kind) * l->padded * ((l->input + LANES - 1) / LANES) * LANES;
+}
+
+EXPORT int pack_backward(const Layer *l)
+{
+    int planes = planes_x(l->kind);
+    return !(pack_back(l, l->weight_x, l->input, 0, planes, l->packed) &&
+             pack_back(l, l->weight_h, l->hidden, first_plane_h(l->kind), planes, (float *)packed_back_h(l)));
+}
+
+/* Adds a block to the weights' gradients, or starts them with it: of the units, this part out of `parts`. */
+static void add_block(const Layer *l, long from, long to, int fresh, Space *space)
+{
+    long rows = 0, planes = planes_x(l->kind), width = planes_of(l->kind) * l->padded;
+    long tiles_all = (planes * l->hidden + ACROSS - 1) / ACROSS;
+    long low = tiles_all * l->part / l->parts, high = tiles_all * (l->part + 1) / l->parts;
+    for (long s = from; s < to; s++)
+        for (long r = 0; r < l->counts[s]; r++, rows++) {
+            space->out[rows] = gates_at(l, l->starts[s] + r);
+            space->left[rows] = l->x + (l->starts[s] + r) * l->x_stride;
+            space->h[rows] = h_before(l, s, r);
+        }
+    const float *const *gates = (const float *const *)space->out;
+    pack_units(l, rows, gates, 0, (int)planes, low, high, space->units);
+    add_weight(l, rows, l->input, space->units, 0, (int)planes, low, high, space->left, space->panel, fresh,
+               l->dweight_x, &space->ahead);
+    int first = first_plane_h(l->kind);
+    if (first)
+        pack_units(l, rows, gates, first, (int)planes, low, high, space->units);
+    add_weight(l, rows, l->hidden, space->units, first, (int)planes, low, high, space->h, space->panel, fresh,
+               l->dweight_h, &space->ahead);
+    for (long at = 0; at < width && l->part == 0; at += LANES) {
+        Vector sum = fresh ? splat(0) : load(l->dbias + at);
+        for (long k = 0; k < rows; k++)
+            sum += load(gates[k] + at);
+        store(l->dbias + at, sum);
+    }
+}
+
+static void step_back(const Layer *l, long s, Space *space, const float *zeros)
+{
+    int planes = planes_x(l->kind), gru = l->kind == GRU;
+    long rows = step_rows(l, s, space->rows);
+    switch (l->kind) {
+    case LSTM: gates_back(LSTM, space->rows, rows, l->hidden, l->padded); break;
+    case GRU: gates_back(GRU, space->rows, rows, l->hidden, l->padded); break;
+    case RELU: gates_back(RELU, space->rows, rows, l->hidden, l->padded); break;
+    default: gates_back(TANH, space->rows, rows, l->hidden, l->padded);
+    }
+    for (long r = 0; r < rows; r++) {
+        space->left[r] = space->rows[r].gates + first_plane_h(l->kind) * l->padded;
+        space->out[r] = space->rows[r].dh;
+    }
+    product_plain(rows, l->padded, planes * l->padded, space->left, packed_back_h(l), gru ? 0 : zeros, space->out,
+                  &space->ahead);
+}
+
+/* Steps and dx of this part's rows; with a single part the weights' gradients too, while a block is near. */
+EXPORT int backward(const Layer *l)
+{
+    Space space;
+    long widest = l->padded > l->input ? l->padded : l->input;
+    float *zeros = calloc((size_t)(widest + LANES), sizeof *zeros);
+    if (!zeros || !enter(l, &space, l->parts == 1)) {
+        free(zeros);
+        return 1;
+    }
+    for (long b = space.count - 1; b >= 0; b--) {
+        long from = space.blocks[b], to = space.blocks[b + 1], rows = 0;
+        look_ahead(l, &space, b - 1, 1);
+        for (long s = to - 1; s >= from; s--)
+            step_back(l, s, &space, zeros);
+        for (long s = from; s < to; s++)
+            for (long r = l->part; r < l->counts[s]; r += l->parts, rows++) {
+                space.left[rows] = gates_at(l, l->starts[s] + r);
+                space.out[rows] = l->dx + (l->starts[s] + r) * l->input;
+            }
+        product_plain(rows, l->input, planes_x(l->kind) * l->padded, space.left, l->packed, zeros, space.out,
+                      &space.ahead);
+        if (l->parts == 1)
+            add_block(l, from, to, b == space.count - 1, &space);
+    }
+    free(zeros);
+    leave(&space);
+    return 0;
+}
+
+/* The weights' gradients, after `backward` has left the gradients by all pre-activations in place. */
+EXPORT int gradients(const Layer *l)
+{
+    Space space;
+    if (!enter(l, &space, 1))
+        return 1;
+    for (long b = space.count - 1; b >= 0; b--) {
+        look_ahead(l, &space, b - 1, 1);
+        add_block(l, space.blocks[b], space.blocks[b + 1], b == space.count - 1, &space);
+    }
+    leave(&space);
+    return 0;
+}

@@ -1,0 +1,139 @@
+"""Describing pictures: captions, features, and scores against human captions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seesay.captioner import Captioner
+from seesay.data.batches import CaptionSet
+from seesay.data.features import FeatureStore
+from seesay.data.records import Record, read_records
+from seesay.decoding.settings import Decoding
+from seesay.engines import Engine
+from seesay.errors import DataError
+from seesay.evaluation import describe_records, score_captions
+from seesay.recipe import Recipe, locate
+from seesay.text.ptb import tokenize
+from seesay.text.vocabulary import Vocabulary
+from seesay.training.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Captions:
+    """See `seesay.tasks.Material`."""
+
+    recipe: Recipe
+    vocabulary: Vocabulary
+    train: CaptionSet
+    dev: CaptionSet
+    store: FeatureStore
+    flipped: FeatureStore | None
+
+    @classmethod
+    def gather(cls, recipe: Recipe, folder: RunFolder, begun: bool = False) -> Captions:
+        """Everything that the recipe names; nothing is written."""
+        source = locate(recipe.data.captions)
+        records = read_records(source)
+        train = part_of(records, "train", source)
+        vocabulary = Vocabulary.load(folder.vocabulary) if begun else _words(train, recipe, source)
+        parts = {"train": train, "dev": part_of(records, "dev", source)}
+        store = FeatureStore(locate(recipe.data.features))
+        flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
+        _check_stores(store, flipped)
+        sets = {
+            name: CaptionSet.build(
+                parts[name],
+                vocabulary,
+                store,
+                max_words=recipe.data.max_words,
+                flipped=flipped if name == "train" else None,
+            )
+            for name in parts
+        }
+        _require_features(recipe.data.captions, sets)
+        return cls(recipe, vocabulary, sets["train"], sets["dev"], store, flipped)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The sizes of a model that the data decide."""
+        return {"feature_size": self.store.size, "vocabulary_size": len(self.vocabulary)}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint's header says of them."""
+        return {
+            "model": {"feature_size": self.store.size},
+            "encoder": self.store.encoder,
+            "vocabulary": self.vocabulary.digest,
+            "decoding": self.recipe.decoding.model_dump(),
+        }
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of everything that training reads."""
+        files = json.dumps([[record.file for record in some.records] for some in (self.train, self.dev)])
+        return {
+            "captions": self.train.digest,
+            "development captions": self.dev.digest,
+            "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
+            "features": self.store.digest,
+            "flipped features": "" if self.flipped is None else self.flipped.digest,
+        }
+
+    def save_words(self, path: Path) -> None:
+        """Write the vocabulary."""
+        self.vocabulary.save(path)
+
+    def scores(self, engine: Engine, model: Any, header: dict[str, Any], device: str) -> dict[str, float]:
+        """BLEU, ROUGE-L and CIDEr-D of greedy captions of `dev`."""
+        captioner = Captioner(engine, model, self.vocabulary, header, device)
+        greedy = Decoding("greedy", max_length=self.recipe.decoding.max_length)
+        found = describe_records(captioner, self.dev.records, self.store, greedy)
+        return score_captions(found, self.dev.records).corpus
+
+
+def part_of(records: list[Record], name: str, source: Path) -> list[Record]:
+    """The records of one of the two splits that training needs; DataError where there are none."""
+    chosen = [record for record in records if record.split == name]
+    if not chosen:
+        raise DataError(
+            f"{source}: received {len(records):,} pictures, none of split '{name}'; expected some of 'train' to learn "
+            "from and some of 'dev' to choose the best epoch; change the split of a few."
+        )
+    return chosen
+
+
+def _words(records: list[Record], recipe: Recipe, source: Path) -> Vocabulary:
+    tokenized = [tokenize(caption) for record in records for caption in record.captions]
+    return Vocabulary.build(tokenized, recipe.data.minimum_count, source)
+
+
+def _check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
+    """The features must be those of the pictures as they are, and the flipped ones their mirror images."""
+    for key, some, mirrored in (("features", store, False), ("flipped", flipped, True)):
+        if some is not None and some.flipped is not mirrored:
+            kinds = ("the pictures as they are", "the mirrored pictures")
+            raise DataError(
+                f"{some.path}: features of {kinds[some.flipped]}; data.{key} expects those of {kinds[mirrored]}; "
+                "name the right file, or make it with 'seesay features'" + (" --flipped." if mirrored else ".")
+            )
+    if flipped is not None and _kind(flipped) != _kind(store):
+        raise DataError(
+            f"{flipped.path}: features of {_kind(flipped)}; expected {_kind(store)}, as in {store.path}; make both "
+            "with the same encoder."
+        )
+
+
+def _kind(store: FeatureStore) -> str:
+    return f"{store.encoder} ({store.regions} x {store.size})"
+
+
+def _require_features(source: str, sets: dict[str, CaptionSet]) -> None:
+    """Every picture must have its features before the first step, not at the 800th."""
+    for some in sets.values():
+        for store in filter(None, (some.features, some.flipped)):
+            store.require([record.file for record in some.records], source)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seesay.data.conll import Sentence, known_words, read_conll
+from seesay.errors import DataError
+
+TREEBANK = Path(__file__).resolve().parents[3] / "shared" / "data" / "treebank"
+UNIVERSAL = """# sent_id = 1
+# text = Vámonos al mar	azul
+1-2	Vámonos	_	_	_	_	_	_	_	_
+1	Vamos	ir	VERB	_	_	0	root	_	_
+2	nos	nosotros	PRON	_	_	1	obj	_	_
+2.1	ellos	_	PRON	_	_	_	_	_	_
+3	al	al	ADP	_	_	1	obl	_	SpaceAfter=No
+
+1	Ya	ya	ADV	_	_	0	root	_	_
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "words.conll"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dogs\tNNS\nrun\tVBP\n\nStop\tVB\n",
+        "Dogs\tNNS\nrun\tVBP\n\nStop\tVB",  # the last line has no end
+        "\n\nDogs\tNNS\nrun\tVBP\n\n \n\t\nStop\tVB\n\n\n",  # blank lines of every kind
+        "Dogs\tNNS\r\nrun\tVBP\r\n\r\nStop\tVB\r\n",
+        "\ufeffDogs\tNNS\nrun\tVBP\n\nStop\tVB\n",
+        "Dogs NNS\nrun   VBP\n\n  Stop VB  \n",
+        "Dogs x NNS\nrun x VBP\n\nStop x VB\n",
+        "-DOCSTART- -X- O\n\nDogs x NNS\nrun x VBP\n\n-DOCSTART-\n\nStop x VB\n",
+        "# text = Dogs run\nDogs\tNNS\nrun\tVBP\n\n# newdoc\nStop\tVB\n",
+    ],
+)
+def test_one_sentence_after_each_blank_line(write, text: str) -> None:
+    assert read_conll(write(text)) == [Sentence(("Dogs", "run"), ("NNS", "VBP")), Sentence(("Stop",), ("VB",))]
+
+
+def test_the_pound_sign_is_a_word_and_a_comment_is_none(write) -> None:
+    assert read_conll(write("# a comment here\nfor\tIN\n#\t#\n3\tCD\n"))[0].words == ("for", "#", "3")
+    spaced = "# sent_id = 7\nfor IN B O\n# # I O\n"  # as many columns as the words have
+    assert read_conll(write(spaced)) == [Sentence(("for", "#"), ("O", "O"))]
+
+
+def test_words_keep_their_spelling(write) -> None:
+    text = "New York\tNNP\na\u2028b\tX\n\u00a0x\tY\n"  # characters at which splitlines() and split() would break
+    assert read_conll(write(text)) == [Sentence(("New York", "a\u2028b", "\u00a0x"), ("NNP", "X", "Y"))]
+
+
+def test_conll_u_leaves_out_ranges_and_empty_nodes(write) -> None:
+    path = write(UNIVERSAL)
+    assert read_conll(path) == [
+        Sentence(("Vamos", "nos", "al"), ("VERB", "PRON", "ADP")),
+        Sentence(("Ya",), ("ADV",)),
+    ]
+    assert read_conll(path, word_column=2, tag_column=7)[0] == Sentence(
+        ("ir", "nosotros", "al"), ("root", "obj", "obl")
+    )
+
+
+def test_a_file_may_begin_with_a_range(write) -> None:
+    assert read_conll(write(UNIVERSAL.split("\n", 2)[2]))[0].words == ("Vamos", "nos", "al")
+
+
+def test_ten_columns_without_numbers_are_not_conll_u(write) -> None:
+    line = "\t".join("abcdefghij")
+    assert read_conll(write(line)) == [Sentence(("a",), ("j",))]
+
+
+def test_chosen_columns(write) -> None:
+    path = write("0 Dogs NNS I-NP\n1 run VBP O\n")
+    assert read_conll(path, 1, 2) == [Sentence(("Dogs", "run"), ("NNS", "VBP"))]
+    assert read_conll(path, word_column=-3) == [Sentence(("Dogs", "run"), ("I-NP", "O"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Dogs\tNNS\nrun\n", r"words\.conll:2: received 1 columns; expected 2, as line 1 has; correct the line\."),
+        ("# x\nDogs\tNNS\n\na\tb\tc\n", r"words\.conll:4: received 3 columns; expected 2, as line 2 has"),
+        ("Dogs\nrun\n", r"words\.conll:1: received one column; expected a word and its tag"),
+        ("Dogs\tNNS\nrun\t\n", r"words\.conll:2: received the word 'run' with the tag ''; expected both"),
+        ("Dogs\tNNS\n\tVB\n", r"words\.conll:2: received the word '' with the tag 'VB'"),
+        ("", r"words\.conll: received no sentence"),
+        ("# only\n\n-DOCSTART- O\n", r"words\.conll: received no sentence"),
+        (b"Dogs\tNNS\n\xff\xfe\tX\n", r"words\.conll:2: received bytes that are not UTF-8"),
+    ],
+)
+def test_what_is_wrong_names_the_line(write, text: str | bytes, expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        read_conll(write(text))
+
+
+def test_a_file_of_nothing_but_ranges_is_refused(write) -> None:
+    with pytest.raises(DataError, match="received no sentence"):
+        read_conll(write("\t".join(["1-2", "x", *"_" * 8])))
+
+
+@pytest.mark.parametrize(("word", "tag"), [(2, -1), (0, 2), (-3, 1)])
+def test_a_column_that_is_not_there(write, word: int, tag: int) -> None:
+    with pytest.raises(
+        DataError, match=r"words\.conll:1: received 2 columns; expected one numbered -?\d \((word|tag)_"
+    ):
+        read_conll(write("Dogs\tNNS\n"), word, tag)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.conll: cannot be read \(No such file or directory\)"):
+        read_conll(tmp_path / "none.conll")
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        read_conll(tmp_path)
+
+
+def test_known_words_keep_their_case() -> None:
+    assert known_words([Sentence(("The", "the"), ("DT", "DT"))]) == {"The", "the"}
+
+
+@pytest.mark.skipif(not TREEBANK.is_dir(), reason="the treebank sample is not at ../shared/data/treebank")
+def test_the_treebank_sample() -> None:
+    train, test = (read_conll(TREEBANK / f"{name}.conll") for name in ("train", "test"))
+    assert (len(train), len(test)) == (3000, 914)
+    assert sum(len(sentence.words) for sentence in train + test) == 100_676
+    assert len({tag for sentence in train + test for tag in sentence.tags}) == 46
