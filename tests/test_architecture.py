@@ -29,9 +29,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "decoding": ("text nn", "torch numpy"),
     "checkpoint": ("", "numpy safetensors"),
     "training": ("text data nn decoding checkpoint", "torch numpy tensorboardX"),
-    "recipe": ("", "pydantic tomli_w"),
+    "stages": ("", "pydantic"),
+    "recipe": ("stages", "pydantic tomli_w"),
     # Everything that differs between torch and NumPy is behind the engines; nothing below this line sees either.
     "engines": ("data models decoding checkpoint training recipe scratch settings", "torch numpy"),
+    "weights": ("models", "torch numpy"),
     "restoring": ("engines recipe training", ""),
     "captioner": ("text data vision decoding checkpoint engines restoring", "numpy PIL"),
     "tagger": ("text data checkpoint engines restoring", ""),
@@ -43,13 +45,14 @@ TABLE: dict[str, tuple[str, str]] = {
         "",
     ),
     "assembly": ("training checkpoint recipe engines tasks", ""),
+    "importing": ("text data checkpoint engines recipe training weights", ""),
     "run": ("data training checkpoint recipe assembly tasks restoring", ""),
     "report": ("text metrics data", "numpy PIL"),
     "progress": ("metrics run vision", "rich"),
     "demo": ("run evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
     "commands": (
-        "run evaluation captioner tagger recipe restoring tasks metrics data vision progress demo report",
+        "run importing evaluation captioner tagger recipe restoring tasks metrics data vision progress demo report",
         "typer",
     ),
     "cli": ("commands", "typer"),

@@ -286,3 +286,55 @@ def test_an_unknown_device_is_one_line(trained: Path) -> None:
     with pytest.raises(SeesayError, match="banana") as fault:
         Captioner.open(trained, "banana")
     assert "\n" not in str(fault.value)
+
+
+def test_words_are_required_and_forbidden_by_name(captioner: Captioner, features: np.ndarray) -> None:
+    common = captioner.vocabulary.words[5]
+    found = captioner.describe(features[:4], Decoding("beam", beam=3, max_length=10, required=common))
+    assert all(common in each.tokens for some in found for each in some)
+    found = captioner.describe(features[:4], Decoding("beam", beam=3, max_length=10, forbidden=common, min_length=3))
+    assert all(common not in each.tokens and len(each.tokens) >= 3 for some in found for each in some)
+    with pytest.raises(RecipeError, match=r"decoding\.required: received .zebra.; expected one of the"):
+        captioner.describe(features[:4], Decoding(required="zebra"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_other_precisions_are_near(trained: Path, captioner: Captioner, features: np.ndarray, precision: str) -> None:
+    own = Captioner.open(trained, precision=precision)
+    greedy = Decoding("greedy", max_length=10)
+    near = [some[0].score for some in own.describe(features, greedy)]
+    assert near == pytest.approx([some[0].score for some in captioner.describe(features, greedy)], abs=1.0)
+    assert [some[0].text for some in own.describe(features[3:4], greedy)] == [own.describe(features, greedy)[3][0].text]
+
+
+def test_an_unknown_precision_and_one_without_torch_are_one_line(trained: Path) -> None:
+    with pytest.raises(SeesayError, match="Did you mean 'int8'"):
+        Captioner.open(trained, precision="int4")
+
+
+def test_a_run_together_with_itself_is_the_run(
+    trained: Path, captioner: Captioner, features: np.ndarray, tmp_path: Path
+) -> None:
+    assert (
+        Captioner.together([trained]).describe(features[:3])[0][0].text == captioner.describe(features[:3])[0][0].text
+    )
+    both = Captioner.together([trained, trained])
+    for one, other in zip(both.describe(features), captioner.describe(features), strict=True):
+        assert [each.text for each in one] == [each.text for each in other]
+        assert [each.score for each in one] == pytest.approx([each.score for each in other], abs=1e-4)
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    file = copy / "checkpoints" / "best.safetensors"
+    arrays, header = read_checkpoint(file)
+    file.unlink()
+    write_checkpoint(file, arrays, header | {"encoder": "another"})
+    with pytest.raises(CheckpointError, match="received another encoder than that of"):
+        Captioner.together([trained, copy])
+
+
+def test_further_options_go_into_any_search_and_those_not_given_stay() -> None:
+    further = {"min_length": 4, "no_repeat_ngram": None, "required": "dog"}
+    chosen = choose_search(Decoding("beam", no_repeat_ngram=2), None, 1, False, NOTHING, None, further)
+    assert (chosen.min_length, chosen.no_repeat_ngram, chosen.required, chosen.wanted) == (4, 2, "dog", 1)
+    with pytest.raises(RecipeError, match="required: received 'dog' with method 'sample'"):
+        choose_search(Decoding(), None, 1, True, NOTHING, None, further)

@@ -58,6 +58,17 @@ COMMANDS = {
         "results",
     ],
     "demo": ["--output", "-o"],
+    "import-weights": [
+        "--captions",
+        "--encoder",
+        "--features",
+        "--heads",
+        "--output",
+        "--vocabulary",
+        "-o",
+        "file",
+        "kind",
+    ],
 }
 RECIPE = """
 name = "road"

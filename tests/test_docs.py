@@ -25,7 +25,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 OF_CAPTIONS = ("start.md", "seesay.md", "scores.md", "add-a-model.md")
-OF_RECURRENCE = ("cell.md", "through-time.md", "autograd.md")
+OF_RECURRENCE = ("cell.md", "through-time.md", "autograd.md", "reward.md")
 PAGES = [REPOSITORY / "docs" / name for name in (*OF_CAPTIONS, *OF_RECURRENCE)]
 PICTURES = sorted((REPOSITORY / "docs" / "pictures").glob("*.svg"))
 NAMES = {"kitchen.jpg": "000000030213.jpg", "bears.jpg": "000000020247.jpg", "cat.jpg": "000000358083.jpg"}

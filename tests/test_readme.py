@@ -58,7 +58,7 @@ def test_the_command_table_has_every_option_and_no_other() -> None:
 
     text = (REPOSITORY / "docs" / "seesay.md").read_text(encoding="utf-8")
     shown: dict[str, set[str]] = {}
-    for command, options in re.findall(r"^\| `seesay ?(\w*)[^`]*` \|(.*)\|$", text, re.MULTILINE):
+    for command, options in re.findall(r"^\| `seesay ?([\w-]*)[^`]*` \|(.*)\|$", text, re.MULTILINE):
         shown.setdefault(command, set()).update(re.findall(r"`(-[\w-]+)`", options))
     group = typer.main.get_command(app)
     real = {"": _options(group) | {"--help"}, **{name: _options(part) for name, part in group.commands.items()}}

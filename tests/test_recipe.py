@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seesay.errors import RecipeError, SeesayError, UnknownName
-from seesay.recipe import PACKAGE, find_recipe, locate, read_recipe, write_recipe
+from seesay.recipe import PACKAGE, SelfCriticalStage, Stage, find_recipe, locate, read_recipe, write_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
 SMALL = """
@@ -198,3 +198,91 @@ def test_package_paths() -> None:
 def test_the_demonstration_says_what_its_scores_were_chosen_on() -> None:
     notice = read_recipe(find_recipe("demo")).notice
     assert "the epoch and the learning rate were chosen on the same 16 photographs" in notice
+
+
+TWO_KINDS = SMALL.rstrip().removesuffix("[[stages]]") + '[[stages]]\nobjective = "self_critical"\n'
+
+
+@pytest.fixture
+def rewarded(tmp_path: Path) -> Path:
+    path = tmp_path / "y.toml"
+    path.write_text(TWO_KINDS, encoding="utf-8")
+    return path
+
+
+def test_stages_of_two_kinds_each_with_its_own_defaults(rewarded: Path, tmp_path: Path) -> None:
+    read = read_recipe(rewarded, ["stages.1.reward={'CIDEr-D'=1, Bleu_4=0.5}", "stages.0.betas=[0.9, 0.98]"])
+    first, second = read.stages
+    assert isinstance(first, Stage) and isinstance(second, SelfCriticalStage)
+    assert (first.objective, first.learning_rate, first.optimizer, first.betas) == (
+        "cross_entropy",
+        1e-3,
+        "adamw",
+        (0.9, 0.98),
+    )
+    assert (second.learning_rate, second.optimizer, second.weight_decay, second.with_end) == (5e-6, "adam", 0.0, True)
+    assert second.reward == {"CIDEr-D": 1.0, "Bleu_4": 0.5}
+    (tmp_path / "copy.toml").write_bytes(write_recipe(read))
+    assert read_recipe(tmp_path / "copy.toml") == read
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "stages.1.objective='self_critcal'",
+            "stages.1.objective: received 'self_critcal'; expected 'cross_entropy' or",
+        ),
+        ("stages.1.objective=3", "stages.1.objective: received '3'; expected 'cross_entropy' or 'self_critical'."),
+        ("stages.1.objective=[]", "stages.1.objective: received '[]'; expected"),
+        ("stages.1.label_smoothing=0.1", "Unknown key 'stages.1.label_smoothing'."),
+        ("stages.0.samples=5", "Unknown key 'stages.0.samples'."),
+        ("stages.1.sample=5", "Unknown key 'stages.1.sample'. Did you mean 'stages.1.samples'?"),
+        (
+            "stages.1.samples=1",
+            "y.toml: stages.1.samples: received 1 with baseline 'leave_one_out'; expected 2 or more",
+        ),
+        ("stages.1.samples=0", "stages.1.samples: received 0; expected 1 or more."),
+        (
+            "stages.1.reward={CIDEr=1}",
+            "stages.1.reward.CIDEr: received 'CIDEr'; expected 'CIDEr-D', 'Bleu_4' or 'METEOR'.",
+        ),
+        ("stages.1.reward={Bleu_4='x'}", "stages.1.reward.Bleu_4: received 'x'; expected a number."),
+        ("stages.1.reward={Bleu_4=0}", "stages.1.reward: received {'Bleu_4': 0.0}; expected a weight other than 0"),
+        ("stages.1.baseline='gready'", "stages.1.baseline: received 'gready'; expected 'leave_one_out', 'mean' or"),
+        ("stages.1.method='greedy'", "stages.1.method: received 'greedy'; expected 'sample' or 'beam'."),
+        ("stages.0.decay='steps'", "stages.0.factors: received [] with decay 'steps'; expected pairs"),
+        ("stages.0.factors=[[1, 0.5]]", "stages.0.factors: received [[1, 0.5]] with decay 'cosine'; expected pairs"),
+        ("stages.0.factors=3", "stages.0.factors: received 3; expected pairs such as [[1, 1.0], [11, 0.2]]."),
+        ("stages.0.betas=[0.9]", "stages.0.betas"),
+        ("stages.0.betas=[0.9, 1.0]", "stages.0.betas: received [0.9, 1.0]; expected two numbers from 0 up to"),
+        ("stages.0.epochs_at_least=0", "stages.0.epochs_at_least: received 0; expected 1 or more."),
+        ("stages.0.scheduled_sampling=2.0", "stages.0.scheduled_sampling: received 2.0; expected 1.0 or less."),
+        ("stages.0.select_by='CIDER'", "stages.0.select_by: received 'CIDER'"),
+    ],
+)
+def test_what_a_stage_cannot_be_is_one_line_with_the_key(rewarded: Path, override: str, message: str) -> None:
+    with pytest.raises(SeesayError) as fault:
+        read_recipe(rewarded, [override])
+    assert message in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_factors_come_in_rising_order(rewarded: Path) -> None:
+    with pytest.raises(RecipeError, match=r"stages.0.factors: received \[\[3, 0.5\], \[3, 0.1\]\]; expected epochs in"):
+        read_recipe(rewarded, ["stages.0.decay='steps'", "stages.0.factors=[[3, 0.5], [3, 0.1]]"])
+    read = read_recipe(rewarded, ["stages.0.decay='steps'", "stages.0.factors=[[1, 0.5], [3, 0.1]]"])
+    assert read.stages[0].factors == ((1, 0.5), (3, 0.1))
+
+
+@pytest.mark.parametrize(("name", "epoch", "rate"), [("coco-m2", 1, None), ("coco-s2", 2, 0.5e-4)])
+def test_published_settings(name: str, epoch: int, rate: float | None) -> None:
+    first, second = read_recipe(find_recipe(name)).stages
+    assert isinstance(second, SelfCriticalStage)
+    assert (first.optimizer, first.betas, first.clip, first.label_smoothing) == ("adam", (0.9, 0.98), 0.0, 0.0)
+    assert (second.learning_rate, second.pictures_per_batch, second.samples, second.max_length) == (5e-6, 10, 5, 20)
+    assert (second.method, second.baseline, second.documents, second.with_end) == ("beam", "mean", "caption", False)
+    if rate:
+        assert dict(first.factors)[epoch] * first.learning_rate == rate
+    else:
+        assert first.learning_rate == pytest.approx((512 * first.warmup) ** -0.5, rel=1e-4)

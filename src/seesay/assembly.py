@@ -10,7 +10,7 @@ from seesay import __version__
 from seesay.checkpoint import write_checkpoint
 from seesay.engines import Engine, open_engine
 from seesay.errors import CheckpointError
-from seesay.recipe import AnyRecipe, Stage, TagStage, recipe_of
+from seesay.recipe import AnyRecipe, AnyStage, recipe_of
 from seesay.tasks import Material
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
@@ -34,7 +34,7 @@ class Work:
     progress: Progress
 
     @property
-    def stage(self) -> Stage | TagStage:
+    def stage(self) -> AnyStage:
         """The stage under way."""
         return self.recipe.stages[self.progress.stage]
 
@@ -56,6 +56,7 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
 def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, progress: Progress | None = None) -> Work:
     """Model and optimiser for what a recipe asks; nothing is written."""
     engine, progress = open_engine(recipe.training.engine), progress or Progress()
+    engine.check(recipe.stages, recipe.training)
     model = engine.build(recipe.task, recipe.model.name, recipe.model.settings, material.sizes, recipe.seed)
     model = engine.move(model, recipe.training.device)
     stage = recipe.stages[progress.stage]

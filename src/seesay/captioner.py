@@ -16,9 +16,9 @@ from PIL.Image import Image
 
 from seesay.checkpoint import read_checkpoint
 from seesay.data.images import open_picture, to_square
-from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, resolve
 from seesay.engines import Engine
-from seesay.errors import CheckpointError, DataError, RecipeError
+from seesay.errors import CheckpointError, DataError, RecipeError, UnknownName
 from seesay.restoring import best_of, check_header, engine_for, weights_of
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
@@ -62,10 +62,11 @@ class Captioner:
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Captioner:
+    def open(cls, run: Path, device: str = "cpu", engine: str | None = None, precision: str = "float32") -> Captioner:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one.
 
         `engine` is "torch" or "numpy"; None takes the one that trained it, or the other where that is not installed.
+        `precision` is "float32", which changes nothing, or "bf16" or "int8", which compute faster and less exactly.
         """
         file = best_of(run)
         arrays, header = read_checkpoint(file)
@@ -79,7 +80,33 @@ class Captioner:
         sizes = {"feature_size": about["feature_size"], "vocabulary_size": len(vocabulary)}
         model = chosen.build("caption", about["name"], about["settings"], sizes, 0)
         chosen.load(model, arrays, weights_of(arrays), str(file))
-        return cls(chosen, chosen.move(model, device), vocabulary, header, device)
+        ready = _at(precision, chosen, chosen.move(model, device))
+        return cls(chosen, ready, vocabulary, header, device)
+
+    @classmethod
+    def together(
+        cls, runs: Sequence[Path], device: str = "cpu", engine: str | None = None, precision: str = "float32"
+    ) -> Captioner:
+        """Several runs as one captioner, that says the next word by the mean of their probabilities; one run is itself.
+
+        They need the same vocabulary and the same encoder; the first one's search is used. torch alone.
+        """
+        several = [cls.open(run, device, engine, precision) for run in runs]
+        first = several[0]
+        if len(several) == 1:
+            return first
+        for run, other in zip(runs[1:], several[1:], strict=True):
+            for key in ("vocabulary", "encoder"):
+                if other.header[key] != first.header[key]:
+                    raise CheckpointError(
+                        f"{run}: received another {key} than that of {runs[0]}; expected the same; train both on the "
+                        "same captions and features, or use one of them."
+                    )
+            if other.engine.name != "torch" or first.engine.name != "torch":
+                raise RecipeError(f"{run}: received with engine 'numpy', for several runs; expected engine 'torch'.")
+        from seesay.decoding.ensemble import Ensemble
+
+        return dataclasses.replace(first, model=Ensemble([each.model for each in several]))
 
     @property
     def decoding(self) -> Decoding:
@@ -157,12 +184,26 @@ class Captioner:
             raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
         names = names or [str(place) for place in range(len(features))]
         seeds = None if seed is None else [_seed_of(seed, name) for name in names]
-        found = self.engine.describe(self.model, features, decoding or self.decoding, seeds, self.device)
+        resolved = resolve(decoding or self.decoding, self.vocabulary)
+        found = self.engine.describe(self.model, features, resolved, seeds, self.device)
         return [_distinct([self._caption(hypothesis) for hypothesis in some]) for some in found]
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         tokens = tuple(self.vocabulary.decode(hypothesis.tokens))
         return Caption(" ".join(tokens), hypothesis.score, tokens, hypothesis.attention)
+
+
+def _at(precision: str, engine: Engine, model: Any) -> Any:
+    """The model at that precision; float32 is what its weights are kept in."""
+    if precision not in PRECISIONS:
+        raise UnknownName("precision", precision, PRECISIONS)
+    if precision == "float32":
+        return model
+    if engine.name != "torch":
+        raise RecipeError(f"--precision {precision}: received with engine '{engine.name}'; expected engine 'torch'.")
+    from seesay.decoding.inference import prepare  # brings torch, which the other engine does without
+
+    return prepare(model, precision)
 
 
 def _seed_of(seed: int, name: str) -> int:
@@ -182,19 +223,27 @@ def at_once(most: int, decoding: Decoding) -> int:
 
 
 def choose_search(
-    usual: Decoding, beam: int | None, n_best: int, sample: bool, drawing: Mapping[str, Any], seed: int | None
+    usual: Decoding,
+    beam: int | None,
+    n_best: int,
+    sample: bool,
+    drawing: Mapping[str, Any],
+    seed: int | None,
+    further: Mapping[str, Any] | None = None,
 ) -> Decoding:
     """The search that a person's options ask for, over the run's own one; `drawing` are the options of sampling.
 
-    What was not given is None. Raises RecipeError for an option that would have no effect.
+    What was not given is None. `further` are options of any search by their names in `Decoding`.
+    Raises RecipeError for an option that would have no effect.
 
     >>> choose_search(Decoding("greedy"), None, 3, False, {}, None)
-    Decoding(method='beam', beam=5, max_length=20, ..., wanted=3)
+    Decoding(method='beam', beam=5, max_length=20, ..., wanted=3, ...)
     """
+    further = dict(further or {})
     if sample and beam:
         raise RecipeError(f"--sample, --beam {beam}: received both; expected one: a beam searches, --sample draws.")
     if sample or (usual.method == "sample" and not beam):
-        return with_options(usual, method="sample", candidates=n_best, **drawing)
+        return with_options(usual, method="sample", candidates=n_best, **drawing, **further)
     given = [name for name, value in {**drawing, "seed": seed}.items() if value is not None]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -205,8 +254,8 @@ def choose_search(
             "captions than it is wide; widen it."
         )
     if beam or n_best > 1:
-        return with_options(usual, method="beam", beam=beam or max(usual.beam, n_best), wanted=n_best)
-    return with_options(usual, wanted=1)
+        return with_options(usual, method="beam", beam=beam or max(usual.beam, n_best), wanted=n_best, **further)
+    return with_options(usual, wanted=1, **further)
 
 
 def _check_decoding(header: dict[str, Any], file: Path) -> None:

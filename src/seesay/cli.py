@@ -94,5 +94,6 @@ for command in (
     describing.report,
     scoring.score,
     training.demo,
+    training.import_weights,
 ):
     app.command()(command)

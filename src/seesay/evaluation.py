@@ -86,6 +86,7 @@ def evaluate(
     features: Path | None = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
+    precision: str = "float32",
 ) -> Evaluation:
     """Caption and score split `part` with the best checkpoint of `run`; predictions and scores go into the run folder.
 
@@ -93,9 +94,9 @@ def evaluate(
     are named after the split; after other captions, other features and another search than the recipe's too, so that
     `dev` stays what the recipe asks for. `tell` hears of METEOR's data being packed, which happens once.
     """
-    recipe, folder, captioner = _recipe_of(run), RunFolder(run), Captioner.open(run)
+    recipe, folder, captioner = _recipe_of(run), RunFolder(run), Captioner.open(run, precision=precision)
     decoding = decoding or decoding_of(run)
-    name = _name(recipe, part, decoding, captions, features)
+    name = _name(recipe, part, decoding, captions, features, precision)
     records = split(read_records(captions or locate(recipe.data.captions)), part)
     store = _open_features(features or locate(recipe.data.features), captioner.header)
     found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
@@ -120,13 +121,21 @@ def captions_file(
     decoding: Decoding | None = None,
     captions: Path | None = None,
     features: Path | None = None,
+    precision: str = "float32",
 ) -> Path:
     """Where `evaluate` with these arguments keeps the captions."""
     decoding = decoding or decoding_of(run)
-    return RunFolder(run).predictions(_name(_recipe_of(run), part, decoding, captions, features))
+    return RunFolder(run).predictions(_name(_recipe_of(run), part, decoding, captions, features, precision))
 
 
-def _name(recipe: Recipe, part: str, decoding: Decoding, captions: Path | None, features: Path | None) -> str:
+def _name(
+    recipe: Recipe,
+    part: str,
+    decoding: Decoding,
+    captions: Path | None,
+    features: Path | None,
+    precision: str = "float32",
+) -> str:
     """What the files of an evaluation are called: the split alone where everything is as in the recipe."""
     usual = vars(Decoding(**recipe.decoding.model_dump()))
     names = [_canonical(part)]
@@ -135,7 +144,8 @@ def _name(recipe: Recipe, part: str, decoding: Decoding, captions: Path | None, 
     if _is_other(features, recipe.data, "features"):
         names.append(Path(str(features)).stem)
     names += [f"{key}-{value}" for key, value in vars(decoding).items() if value != usual[key]]
-    return "-".join(names)
+    names += [precision] if precision != "float32" else []
+    return "-".join(names).replace("/", "_")  # a forbidden or required word may have one
 
 
 def _canonical(part: str) -> str:

@@ -72,10 +72,11 @@ def describe_check(check: Check) -> str:
     """One line about one epoch."""
     shown = [name for name in ("Bleu_4", "CIDEr-D", "accuracy") if name in check.scores]
     scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
+    reward = f"  reward {check.means['reward']:.3f}" if "reward" in check.means else ""
     star = "  * best" if check.best else ""
     return (
         f"epoch {check.epoch:>2}/{check.epochs}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
-        f"dev {scores}  {check.seconds:.0f} s{star}"
+        f"dev {scores}{reward}  {check.seconds:.0f} s{star}"
     )
 
 

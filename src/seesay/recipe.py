@@ -11,6 +11,28 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seesay.errors import RecipeError, UnknownName
+from seesay.stages import OBJECTIVES, AnyStage, CaptionStage, Section, SelfCriticalStage, Stage, TagStage
+
+__all__ = [
+    "PACKAGE",
+    "AnyRecipe",
+    "AnyStage",
+    "Data",
+    "Decoding",
+    "Model",
+    "Recipe",
+    "SelfCriticalStage",
+    "Sentences",
+    "Stage",
+    "TagRecipe",
+    "TagStage",
+    "Training",
+    "find_recipe",
+    "locate",
+    "read_recipe",
+    "recipe_of",
+    "write_recipe",
+]
 
 PACKAGE = Path(__file__).parent
 HOMES = (PACKAGE / "recipes", PACKAGE.parents[1] / "recipes")  # installed, or beside the source
@@ -37,11 +59,7 @@ _WANTED = {
 }
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Data(_Section):
+class Data(Section):
     """Which pictures and captions. A path that starts with "seesay:" lies in the package."""
 
     captions: str
@@ -52,7 +70,7 @@ class Data(_Section):
     max_words: int = Field(24, ge=1)
 
 
-class Sentences(_Section):
+class Sentences(Section):
     """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U."""
 
     train: str
@@ -74,47 +92,7 @@ class Model(BaseModel):
         return dict(self.model_extra or {})
 
 
-class _Stage(_Section):
-    epochs: int = Field(10, ge=1)
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: int = Field(100, ge=0)  # steps, but never more than a tenth of the stage's
-    decay: Literal["constant", "cosine", "linear"] = "cosine"
-    floor: float = Field(0.02, ge=0, le=1)  # of the learning rate, at the end of the decay
-    clip: float = Field(1.0, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    average: float = Field(0.0, ge=0, lt=1)  # the decay of the weights' moving average, 0 for none
-    patience: int = Field(5, ge=1)  # epochs without a better score on development data
-
-
-class Stage(_Stage):
-    """One stage of training a captioner."""
-
-    objective: Literal["cross_entropy"] = "cross_entropy"
-    pictures_per_batch: int = Field(10, ge=1)
-    doubly_stochastic: float = Field(0.0, ge=0)
-    select_by: Literal["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr-D"] = "CIDEr-D"
-
-    @property
-    def batch_size(self) -> int:
-        """How much goes into one step."""
-        return self.pictures_per_batch
-
-
-class TagStage(_Stage):
-    """One stage of training a tagger."""
-
-    sentences_per_batch: int = Field(32, ge=1)
-    select_by: Literal["accuracy"] = "accuracy"
-
-    @property
-    def batch_size(self) -> int:
-        """How much goes into one step."""
-        return self.sentences_per_batch
-
-
-class Training(_Section):
+class Training(Section):
     """How training runs on this machine. `save_every` is in steps, 0 saves at the end of each epoch only."""
 
     engine: Literal["torch", "numpy"] = "torch"
@@ -124,16 +102,24 @@ class Training(_Section):
     log_every: int = Field(10, ge=1)
 
 
-class Decoding(_Section):
-    """How sentences are searched for when the run is evaluated and used."""
+class Decoding(Section):
+    """How sentences are searched for when the run is evaluated and used: see `seesay.decoding.settings.Decoding`."""
 
     method: Literal["greedy", "beam", "sample"] = "beam"
     beam: int = Field(5, ge=1, le=1000)
     max_length: int = Field(20, ge=1, le=1000)
     length_penalty: float = 0.0
+    groups: int = Field(1, ge=1)
+    diversity: float = Field(0.5, ge=0, le=1000)
+    min_length: int = Field(1, ge=0, le=1000)
+    no_repeat_ngram: int = Field(0, ge=0, le=1000)
+    forbidden: str = ""
+    required: str = ""
+    deduplicate: bool = False
+    faithful: bool = False
 
 
-class _Recipe(_Section):
+class _Recipe(Section):
     name: str = Field(pattern=r"^\w[\w .-]*$", max_length=100)  # names the run's folder, too
     seed: int = Field(1, ge=0, lt=2**63)
     notice: str = ""  # said plainly at the head of the report
@@ -146,7 +132,7 @@ class Recipe(_Recipe):
 
     task: Literal["caption"] = "caption"
     data: Data
-    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+    stages: tuple[CaptionStage, ...] = Field(min_length=1, strict=False)
     decoding: Decoding = Decoding()
 
 
@@ -238,15 +224,23 @@ def _child(place: Any, name: str, override: str) -> Any:
 def _explain(path: Path, fault: ValidationError, kind: type[BaseModel]) -> Exception:
     """The first fault in one line; an unknown key is named with its nearest known one."""
     first = fault.errors()[0]
-    where = [str(part) for part in first["loc"]]
+    # Of a stage, pydantic also says which kind it took it for.
+    where = [str(part) for n, part in enumerate(first["loc"]) if not (n == 2 and part in OBJECTIVES)]
     if first["type"] == "extra_forbidden":
-        known = _fields(where[:-1], kind)
+        known = _fields(first["loc"], kind)
         return RecipeError(
             f"{path}: {UnknownName('key', '.'.join(where), ('.'.join([*where[:-1], k]) for k in known))}"
         )
     if first["type"] == "missing":
         return RecipeError(f"{path}: '{'.'.join(where)}' is missing; expected {_example(where)}.")
+    if first["type"] == "union_tag_invalid":
+        received, expected = first["ctx"]["tag"], " or ".join(map(repr, OBJECTIVES))
+        return RecipeError(f"{path}: {'.'.join(where)}.objective: received {received!r:.80}; expected {expected}.")
+    if first["type"] == "value_error":
+        return RecipeError(f"{path}: {'.'.join(where)}.{first['ctx']['error']}.")
     wanted = _WANTED.get(first["type"], first["msg"]).format(example=_example(where), **first.get("ctx", {}))
+    if where[-1] == "[key]":
+        where.pop()  # the fault is in the key itself
     return RecipeError(f"{path}: {'.'.join(where)}: received {first['input']!r:.80}; expected {wanted}.")
 
 
@@ -257,16 +251,21 @@ def _example(where: list[str]) -> str:
         "model": "a section [model] with the model's name",
         "stages": "at least one section [[stages]]",
     }
+    pairs = {"factors": "pairs such as [[1, 1.0], [11, 0.2]]", "betas": "two numbers such as [0.9, 0.98]"}
     if where[0] in sections and (len(where) == 1 or where[-1].isdigit()):
         return sections[where[0]]
+    if found := next((pairs[part] for part in where if part in pairs), ""):
+        return found
     return f"a section [{where[0]}]" if where[0] in ("training", "decoding") else f'{where[-1]} = "..."'
 
 
-def _fields(where: list[str], kind: type[BaseModel]) -> list[str]:
-    """The keys that the section at this place may have."""
-    section = kind
-    for part in where:
-        if not part.isdigit():
+def _fields(loc: tuple[int | str, ...], kind: type[BaseModel]) -> list[str]:
+    """The keys that the section with the key at `loc` may have."""
+    section: Any = kind
+    for part in loc[:-1]:
+        if part in OBJECTIVES:
+            section = OBJECTIVES[str(part)]
+        elif isinstance(part, str):
             annotation = section.model_fields[part].annotation
             section = next((one for one in get_args(annotation) if one is not Ellipsis), annotation)  # of a tuple
     return list(section.model_fields)

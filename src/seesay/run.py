@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,15 @@ from seesay.checkpoint import read_checkpoint
 from seesay.data.batches import batches
 from seesay.errors import CheckpointError, TrainingDiverged, UnknownName
 from seesay.files import link_file, replace_file
-from seesay.recipe import AnyRecipe, read_recipe, write_recipe
+from seesay.recipe import AnyRecipe, SelfCriticalStage, read_recipe, write_recipe
 from seesay.restoring import weights_of
 from seesay.tasks import gather
 from seesay.training.curves import Curves
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
-from seesay.training.schedules import warm_up_and_decay
-from seesay.training.step import Step
+from seesay.training.schedules import Schedule, noam, stepwise, warm_up_and_decay
+from seesay.training.step import NOTHING, Step, means_of
+from seesay.training.worth import Judge
 
 LOSS_BATCH = 20  # pictures or sentences; what fits in memory everywhere
 
@@ -50,6 +51,7 @@ class Check(NamedTuple):
     scores: dict[str, float]
     best: bool
     seconds: float
+    means: Mapping[str, float] = NOTHING  # per caption that was drawn: reward, baseline, length, broken_ends
 
 
 Event = Advance | Check | Notice
@@ -129,18 +131,47 @@ def _next_stage(work: Work) -> None:
 
 
 def _epochs(work: Work, curves: Curves) -> Iterator[Event]:
-    stage, progress = work.stage, work.progress
-    while progress.stage_epoch < stage.epochs and progress.epochs_without_gain < stage.patience:
+    stage, progress, judge = work.stage, work.progress, _judge(work)
+    while not _ended(work):
         began = time.monotonic()
-        for step in _epoch(work):
+        for step in _epoch(work, judge):
             _count(work, step, curves)
             yield Advance(
                 progress.epoch + 1, progress.position, batches(len(work.material.train), stage.batch_size), step
             )
             if work.recipe.training.save_every and progress.step % work.recipe.training.save_every == 0:
                 save(work)
-        yield _check(work, curves, began)
+        check = _check(work, curves, began)
+        yield check
+        if check.means and not check.means["reward"]:
+            yield Notice(_no_reward(check))
         yield from map(Notice, curves.flush())
+
+
+def _ended(work: Work) -> bool:
+    """Whether the stage under way has had its epochs, or none has been better for long enough."""
+    stage, progress = work.stage, work.progress
+    tired = progress.epochs_without_gain >= stage.patience and progress.stage_epoch >= stage.epochs_at_least
+    return tired or progress.stage_epoch >= stage.epochs
+
+
+def _judge(work: Work) -> Judge | None:
+    """Who says what captions are worth, in a stage that asks for it."""
+    if not isinstance(work.stage, SelfCriticalStage):
+        return None
+    from seesay.tasks.caption import Captions
+
+    assert isinstance(work.material, Captions)
+    return work.material.judge(work.stage)
+
+
+def _no_reward(check: Check) -> str:
+    return (
+        f"epoch {check.epoch}: not one of the captions drawn earned any reward (mean length "
+        f"{check.means['length']:.1f} words), so nothing was learned; the likeliest cause is that the model cannot yet "
+        "describe: let a stage of cross-entropy come first, or last longer; next, that all pictures are described "
+        "with the same words, to which CIDEr-D gives no weight."
+    )
 
 
 def _span(work: Work) -> tuple[int, int]:
@@ -149,11 +180,20 @@ def _span(work: Work) -> tuple[int, int]:
     return total, min(work.stage.warmup, total // 10)
 
 
-def _epoch(work: Work) -> Iterator[Step]:
+def _schedule(work: Work) -> Schedule:
+    """The learning rate by the stage's own steps."""
+    stage, (total, warmup) = work.stage, _span(work)
+    if stage.decay == "noam":
+        return noam(stage.learning_rate, warmup=warmup)
+    if stage.decay == "steps":
+        return stepwise(stage.learning_rate, stage.factors, epoch_steps=total // stage.epochs, warmup=warmup)
+    return warm_up_and_decay(stage.learning_rate, warmup=warmup, total=total, decay=stage.decay, floor=stage.floor)
+
+
+def _epoch(work: Work, judge: Judge | None) -> Iterator[Step]:
     """The steps that are left of the epoch under way."""
     stage, progress, training = work.stage, work.progress, work.recipe.training
-    total, warmup = _span(work)
-    schedule = warm_up_and_decay(stage.learning_rate, warmup=warmup, total=total, decay=stage.decay, floor=stage.floor)
+    schedule = _schedule(work)
     before = progress.step - progress.stage_step  # the steps of earlier stages
     seed = work.recipe.seed
     return work.engine.fit(
@@ -165,18 +205,19 @@ def _epoch(work: Work) -> Iterator[Step]:
         training,
         first=progress.step + 1,
         seed=seed,
+        epoch=progress.stage_epoch,
+        judge=judge,
     )
 
 
 def _count(work: Work, step: Step, curves: Curves) -> None:
     progress = work.progress
     progress.step, progress.stage_step, progress.position = step.number, progress.stage_step + 1, progress.position + 1
-    progress.loss_total += step.loss * step.tokens
-    progress.loss_count += step.tokens
+    progress.add({"loss": step.loss * step.tokens, "tokens": step.tokens, **step.sums})
     if work.average is not None:
         work.engine.follow(work.average, work.model, work.stage.average, progress.stage_step)
     if step.number % work.recipe.training.log_every == 0:
-        values = {"loss": step.loss, "lr": step.learning_rate, "grad_norm": step.gradient_norm}
+        values = {"loss": step.loss, "lr": step.learning_rate, "grad_norm": step.gradient_norm, **step.means}
         work.folder.append(
             work.folder.log, {"event": "step", "step": step.number, "epoch": progress.epoch + 1, **values}
         )
@@ -192,18 +233,23 @@ def _check(work: Work, curves: Curves, began: float) -> Check:
         raise UnknownName("score", stage.select_by, scores)
     dev_loss = work.engine.mean_loss(work.judged, work.material.dev.in_order(LOSS_BATCH), device)
     best = progress.offer(scores[stage.select_by], dev_loss)
-    train_loss = progress.loss_total / max(1, progress.loss_count)
+    sums, progress.sums = progress.sums, {}
+    train_loss = sums.pop("loss", 0.0) / max(1, sums.pop("tokens", 0))
+    means = means_of(sums)
     warming = progress.stage_step <= _span(work)[1]  # patience begins when the learning rate is whole
     progress.epochs_without_gain = 0 if best or warming else progress.epochs_without_gain + 1
     progress.epoch, progress.stage_epoch = progress.epoch + 1, progress.stage_epoch + 1
-    progress.position, progress.loss_total, progress.loss_count = 0, 0.0, 0
+    progress.position = 0
     losses = {"train_loss": train_loss, "dev_loss": dev_loss}
     where = {"event": "check", "step": progress.step, "epoch": progress.epoch}
-    work.folder.append(work.folder.log, {**where, **losses, "scores": scores, "best": best})
+    drawn = {"drawn": means} if means else {}
+    work.folder.append(work.folder.log, {**where, **losses, "scores": scores, "best": best, **drawn})
     curves.add("dev", losses | scores, progress.step)
+    curves.add("drawn", means, progress.step)
     save(work)
     if best:
         link_file(work.folder.last, work.folder.best)
     seconds = time.monotonic() - began
     work.folder.append(work.folder.timings, {**where, "seconds": round(seconds, 3)})
-    return Check(progress.epoch, sum(s.epochs for s in work.recipe.stages), train_loss, dev_loss, scores, best, seconds)
+    epochs = sum(stage.epochs for stage in work.recipe.stages)
+    return Check(progress.epoch, epochs, train_loss, dev_loss, scores, best, seconds, means)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seesay.nn.attention import MultiHeadAttention
+from seesay.nn.attention import AdditiveAttention, MultiHeadAttention
 from seesay.nn.groups import Groups
-from seesay.nn.memory import Cache, Captions, Pictures
+from seesay.nn.memory import Cache, Captions, Pictures, Regions
 
 SIZE = 8
 
@@ -118,3 +118,19 @@ def test_pictures_are_not_copied_for_beams_and_dropped_when_most_have_left(atten
     assert left.layers[0].keys.shape[0] == 2
     torch.testing.assert_close(left.layers[0].keys, layer.keys[[1, 5]])
     assert len(left.select(torch.tensor([], dtype=torch.long))) == 0
+
+
+@torch.no_grad()
+def test_regions_as_if_each_row_had_its_own() -> None:
+    torch.manual_seed(0)
+    attention = AdditiveAttention(6, 5)
+    values, mask = torch.randn(4, 3, 6), torch.arange(3) < torch.tensor([[3], [2], [1], [3]])
+    regions = Regions(attention.keys(values), values, mask, Groups(torch.arange(4), 4))
+    for rows in ([2, 0, 2, 1, 3], [3, 3], [1]):
+        index, query = torch.tensor(rows), torch.randn(len(rows), 5)
+        chosen = regions.select(index)
+        context, weights = chosen.attend(attention, query)
+        expected = attention(query, regions.keys[index], values[index], mask[index])
+        torch.testing.assert_close(context, expected[0])
+        torch.testing.assert_close(weights, expected[1])
+        assert len(chosen) == len(rows) and len(chosen.keys) == (4 if len(rows) == 5 else 1)

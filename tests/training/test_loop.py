@@ -48,8 +48,8 @@ def run(model: Line, batches: list[CaptionBatch], rate: float = 0.1, **options: 
 def test_updates_by_hand() -> None:
     model = Line()
     steps = run(model, [batch(1.0, 3.0), batch(0.5)], clip=0.0)
-    assert steps[0] == pytest.approx((1, 4.0, 2, 0.1, 2.0))  # 2 - 0.1 x 2 = 1.8
-    assert steps[1] == pytest.approx((2, 0.9, 1, 0.2, 0.5))
+    assert steps[0][:5] == pytest.approx((1, 4.0, 2, 0.1, 2.0))  # 2 - 0.1 x 2 = 1.8
+    assert steps[1][:5] == pytest.approx((2, 0.9, 1, 0.2, 0.5))
     assert model.weight.item() == pytest.approx(1.8 - 0.2 * 0.5)
 
 

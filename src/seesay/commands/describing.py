@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json
+
+
+class Precision(enum.Enum):
+    """What a model in use computes in."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+In = Annotated[Precision, typer.Option("--precision", help="bf16, int8: faster where the processor is; less exact.")]
+Penalty = Annotated[
+    float | None, typer.Option("--length-penalty", help="0 ranks by probability, 1 by the mean word's.")
+]
+Least = Annotated[int | None, typer.Option("--min-length", min=0, help="The fewest words of a caption.")]
+NoRepeat = Annotated[int | None, typer.Option("--no-repeat", min=0, help="No so many words in a row twice; 0 is off.")]
 
 
 def caption(
@@ -23,6 +40,15 @@ def caption(
     top_k: Annotated[int | None, typer.Option(help="Sampling: from the likeliest so many words; 0 is all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sampling: from the likeliest words of so much chance.")] = None,
     seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
+    groups: Annotated[int | None, typer.Option(min=1, help="Parts of the beam that say different things.")] = None,
+    diversity: Annotated[float | None, typer.Option(help="How much the groups avoid one another's words.")] = None,
+    length_penalty: Penalty = None,
+    min_length: Least = None,
+    no_repeat: NoRepeat = None,
+    forbid: Annotated[str | None, typer.Option(help='Words not to say: "man woman".')] = None,
+    require: Annotated[str | None, typer.Option(help='Words that each caption must have: "dog ball".')] = None,
+    also: Annotated[list[Path] | None, typer.Option("--with", help="Another run to ask too: the mean of all.")] = None,
+    precision: In = Precision.FLOAT32,
     on_bad: Bad = OnBad.STOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     device: Device = "cpu",
@@ -35,10 +61,18 @@ def caption(
     from seesay.captioner import Captioner, choose_search
 
     gc.disable()  # importing torch makes half a million objects that stay: nothing to collect, a sixth of the time
-    captioner = Captioner.open(run, device, engine.value if engine else None)
+    runs, on = [run, *(also or [])], engine.value if engine else None
+    captioner = Captioner.together(runs, device, on, precision.value)
     gc.enable()
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed)
+    further: dict[str, Any] = {
+        "groups": groups,
+        "diversity": diversity,
+        "length_penalty": length_penalty,
+        "min_length": min_length,
+    }
+    further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
+    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further)
     told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
     for photo, some in captioner.stream(photos, decoding, seed, told):
@@ -56,7 +90,10 @@ def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="Which split: dev, test or train.")] = "dev",
     beam: Beam = None,
-    length_penalty: Annotated[float | None, typer.Option(help="0 ranks by probability, 1 by the mean word's.")] = None,
+    length_penalty: Penalty = None,
+    min_length: Least = None,
+    no_repeat: NoRepeat = None,
+    precision: In = Precision.FLOAT32,
     captions: Annotated[Path | None, typer.Option(help="Other captions than the recipe's.")] = None,
     features: Annotated[Path | None, typer.Option(help="Other features than the recipe's.")] = None,
     json_file: Json = None,
@@ -72,15 +109,17 @@ def evaluate(
     from seesay.restoring import recipe_in
 
     if isinstance(recipe_in(run), TagRecipe):
-        given = {"--beam": beam, "--length-penalty": length_penalty, "--captions": captions, "--features": features}
+        given: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
+        given |= {"--no-repeat": no_repeat, "--captions": captions, "--features": features}
         _evaluate_tagger(run, split, json_file, [name for name, value in given.items() if value is not None])
         return
     decoding = evaluation.decoding_of(run)
     decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
+    decoding = with_options(decoding, min_length=min_length, no_repeat_ngram=no_repeat)
     with bar("captions", "pictures") as advance:
-        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell)
+        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision.value)
     print_scores(result)
-    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features)}")
+    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features, precision.value)}")
     keep_json(json_file, result.to_json())
 
 

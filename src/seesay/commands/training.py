@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,44 @@ def train(
     follow_training(events)
     name = shlex.quote(str(path))
     print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay caption {name} PHOTO")
+
+
+class Kind(enum.Enum):
+    """Whose weights they are."""
+
+    M2 = "m2"
+    S2 = "s2"
+
+
+def import_weights(
+    kind: Annotated[Kind, typer.Argument(help="m2, the meshed-memory transformer, or s2.")],
+    file: Annotated[Path, typer.Argument(help="The released weights, a .pth file; nothing in it is run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
+    vocabulary: Annotated[Path, typer.Option(help="Its words in order of their ids: a line each, or JSON.")],
+    captions: Annotated[Path | None, typer.Option(help="Captions to evaluate on.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Features to evaluate on.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="What made its features, where --features does not say.")] = None,
+    heads: Annotated[int, typer.Option(min=1, help="Attention heads, which weights do not tell.")] = 8,
+) -> None:
+    """Make a run folder of weights that others released.
+
+    Example: `seesay import-weights m2 meshed_memory_transformer.pth -o runs/m2 --vocabulary words.txt`
+    """
+    from seesay.importing import import_run, told
+
+    if features and encoder:
+        raise SeesayError(f"--encoder {encoder}: received with --features, which say what made them; omit it.")
+    released = import_run(
+        kind.value,
+        file,
+        output,
+        vocabulary,
+        captions=captions,
+        features=features,
+        encoder=encoder,
+        heads=heads,
+    )
+    print(told(released, output))
 
 
 def demo(

@@ -10,16 +10,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.decoding.settings import NEVER
-from seesay.errors import DataError
+from seesay.decoding.settings import NEVER, Resolved
+from seesay.errors import DataError, RecipeError
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
 Floats = NDArray[Any]  # float32, or float64 where the model computes in it
 Ids = NDArray[np.intp]
 
 
-def log_probabilities(logits: Floats, first: bool) -> Floats:
-    """Log-probabilities (..., V) of what may be said: never <unk>, <pad>, <bos>, nor an empty sentence.
+def check_constraints(decoding: Resolved) -> None:
+    """RecipeError for what the search on arrays does not do: it is refused, not left out."""
+    if decoding.groups > 1 or decoding.required_ids:
+        name, value = ("groups", decoding.groups) if decoding.groups > 1 else ("required", f"'{decoding.required}'")
+        raise RecipeError(f"decoding.{name}: received {value} with engine 'numpy'; expected engine 'torch', or none.")
+
+
+def constrain(scores: Floats, tokens: Ids, decoding: Resolved) -> None:
+    """Make log-probabilities (N, V) after the words `tokens` (N, t) -inf, in place, where a word may not be said."""
+    said, ngram = tokens.shape[1], decoding.no_repeat_ngram
+    scores[:, [PAD, BOS, *([] if decoding.faithful else [UNK]), *decoding.forbidden_ids]] = NEVER
+    if said < decoding.least:
+        scores[:, EOS] = NEVER
+    if ngram and said >= ngram:
+        after = tokens[:, ngram - 1 :]
+        same = np.ones(after.shape, bool)
+        for back in range(1, ngram):  # the words before each place, and the last ones said
+            same &= tokens[:, ngram - 1 - back : said - back] == tokens[:, said - back, None]
+        rows, places = same.nonzero()
+        scores[rows, after[rows, places]] = NEVER
+
+
+def log_probabilities(logits: Floats, first: bool | None = None) -> Floats:
+    """Log-probabilities (..., V); with `first`, of what may be said: never <unk>, <pad>, <bos>, nor an empty sentence.
 
     The normaliser still counts the forbidden words, so that a score is the model's own probability. In float32 or, from
     float64 logits, in float64. Raises DataError where a row has no normaliser, which would make every word as good.
@@ -30,7 +52,8 @@ def log_probabilities(logits: Floats, first: bool) -> Floats:
         raise DataError(f"logits: received {highest.flat[0]} as the highest of a row; expected a number; train again.")
     scores: Floats = wide - highest
     scores -= np.log(np.exp(scores).sum(-1, keepdims=True))
-    scores[..., [UNK, PAD, BOS, EOS] if first else [UNK, PAD, BOS]] = NEVER
+    if first is not None:
+        scores[..., [UNK, PAD, BOS, EOS] if first else [UNK, PAD, BOS]] = NEVER
     return scores
 
 

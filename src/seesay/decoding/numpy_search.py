@@ -8,13 +8,31 @@ There is always at least one, ended or not. B pictures, K beams or samples, R re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.decoding.numpy_scores import Floats, Ids, best, draw, log_probabilities, restrict
-from seesay.decoding.settings import NEVER, Decoding, Hypothesis, ranked
+from seesay.decoding.numpy_scores import (
+    Floats,
+    Ids,
+    best,
+    check_constraints,
+    constrain,
+    draw,
+    log_probabilities,
+    restrict,
+)
+from seesay.decoding.settings import (
+    NEVER,
+    Decoding,
+    Hypothesis,
+    Resolved,
+    check_resolved,
+    ranked,
+    without_repeats,
+)
 from seesay.errors import DataError
 from seesay.text.vocabulary import BOS, EOS, PAD
 
@@ -33,7 +51,8 @@ class Steps(Protocol):
 def decode(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
     """Search by `decoding.method`; only sampling needs `generators`.
 
-    Raises DataError where the model's logits are not numbers.
+    Raises DataError where the model's logits are not numbers or no sentence is possible, RecipeError for diverse groups
+    and required words, which torch's search has.
 
     >>> class Parrot:  # says word 4 twice, then ends: the state counts the words
     ...     def step(self, tokens, state):
@@ -44,16 +63,11 @@ def decode(model: Steps, state: Any, decoding: Decoding, generators: Generators 
     >>> [[h.tokens for h in some] for some in decode(Parrot(), Count(np.zeros(2)), Decoding("greedy"))]
     [[[4, 4]], [[4, 4]]]
     """
-    if decoding.method == "sample":
-        return sample(model, state, decoding, generators)
-    return beam(
-        model,
-        state,
-        width=decoding.rows,
-        max_length=decoding.max_length,
-        length_penalty=decoding.length_penalty,
-        wanted=decoding.wanted,
-    )
+    resolved = check_resolved(decoding)
+    check_constraints(resolved)
+    search = _draw if decoding.method == "sample" else _find
+    found = search(model, state, resolved, generators)
+    return [[without_repeats(one) for one in some] for some in found] if decoding.deduplicate else found
 
 
 def greedy(model: Steps, state: Any, *, max_length: int = 20, length_penalty: float = 0.0) -> list[list[Hypothesis]]:
@@ -95,30 +109,47 @@ class _Beams(NamedTuple):
 def beam(
     model: Steps, state: Any, *, width: int = 5, max_length: int = 20, length_penalty: float = 0.0, wanted: int = 0
 ) -> list[list[Hypothesis]]:
-    """Beam search; `width` hypotheses a picture, or the best `wanted` of these; distinct, the best first.
+    """Beam search; `width` hypotheses a picture, or the best `wanted` of these; distinct, the best first."""
+    return decode(model, state, Decoding("beam", width, max_length, length_penalty, wanted=wanted))
 
-    Ended and growing beams compete for the same `width` places, each with its score so far. The rows of a beam leave
+
+def sample(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
+    """Draws `decoding.candidates` sentences a picture; scores are the model's own, unrestricted.
+
+    A picture's sentences depend on its own generator alone, which is asked for `candidates` numbers before each of its
+    words, until its last sentence has ended. Ended sentences leave the batch.
+    """
+    return decode(model, state, replace(decoding, method="sample"), generators)
+
+
+def _find(model: Steps, state: Any, decoding: Resolved, _: Generators = None) -> list[list[Hypothesis]]:
+    """Beam search.
+
+    Ended and growing beams compete for the same places, each with its score so far. The rows of a beam leave
     the batch once it has ended, and a picture leaves once nothing that grows can come among its wanted ones; no picture
     depends on its neighbours.
     """
-    count = len(state[0])
+    count, penalty = len(state[0]), decoding.length_penalty
+    wanted = decoding.wanted if decoding.method == "beam" else 0
     found: list[list[Hypothesis]] = [[] for _ in range(count)]
     waiting = np.arange(count)
-    beams = _first_beams(state, width)
+    beams = _first_beams(state, decoding.rows)
     words = np.full(count, BOS)
-    for position in range(max_length):
+    for position in range(decoding.max_length):
         if len(waiting) == 0:
             break
         logits, state = model.step(words, state)
-        beams, rows = _extend(beams, logits, getattr(state, "attention", None), length_penalty)
-        last = position == max_length - 1
-        leaving = _settled(beams, 0 if length_penalty else wanted) | last
+        beams, rows = _extend(beams, logits, getattr(state, "attention", None), decoding)
+        last = position == decoding.max_length - 1
+        leaving = _settled(beams, 0 if penalty else wanted) | last
         for place in np.flatnonzero(leaving):
-            found[waiting[place]] = _hypotheses(beams, place, length_penalty)[: wanted or None]
+            found[waiting[place]] = _hypotheses(beams, place, penalty)[: wanted or None]
         stay = np.flatnonzero(~leaving)
         beams, waiting = beams.of(stay), waiting[stay]
         growing = beams.growing()
         state, words = select(state, rows[stay][growing]), beams.tokens[..., -1][growing]
+    if not all(found):
+        raise DataError("decoding: received constraints that leave no sentence; expected one at least; loosen them.")
     return found
 
 
@@ -131,15 +162,17 @@ def _first_beams(state: Any, width: int) -> _Beams:
     return _Beams(sums, np.zeros(sums.shape, bool), np.empty((count, width, 0), np.intp), attention)
 
 
-def _extend(beams: _Beams, logits: Floats, where: Floats | None, penalty: float) -> tuple[_Beams, Ids]:
+def _extend(beams: _Beams, logits: Floats, where: Floats | None, decoding: Resolved) -> tuple[_Beams, Ids]:
     """The best K continuations of each picture, and the rows (B, K) of the state that the growing ones grew from.
 
     `logits` and `where` have a row for each growing beam, in their order.
     """
     (count, width), growing = beams.sums.shape, beams.growing()
-    sums, words = _continuations(beams, growing, log_probabilities(logits, first=beams.tokens.shape[-1] == 0))
+    scores = log_probabilities(logits)
+    constrain(scores, beams.tokens[growing], decoding)
+    sums, words = _continuations(beams, growing, scores)
     lengths = beams.lengths() + ~beams.ended
-    chosen = best(_rank(sums, lengths[..., None], penalty).reshape(count, -1), width)
+    chosen = best(_rank(sums, lengths[..., None], decoding.length_penalty).reshape(count, -1), width)
     parent, pick = chosen // sums.shape[-1], np.arange(count)[:, None]
     word = np.take_along_axis(words.reshape(count, -1), chosen, 1)
     attention = None
@@ -190,12 +223,7 @@ def _hypotheses(beams: _Beams, place: int | np.intp, penalty: float) -> list[Hyp
     return ranked(scores.tolist(), one.ended[0].tolist(), one.tokens[0].tolist(), attention)
 
 
-def sample(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
-    """Draws `decoding.candidates` sentences a picture; scores are the model's own, unrestricted.
-
-    A picture's sentences depend on its own generator alone, which is asked for `candidates` numbers before each of its
-    words, until its last sentence has ended. Ended sentences leave the batch.
-    """
+def _draw(model: Steps, state: Any, decoding: Resolved, generators: Generators = None) -> list[list[Hypothesis]]:
     count, each = len(state[0]), decoding.candidates
     generators = [np.random.default_rng() for _ in range(count)] if generators is None else generators
     if len(generators) != count:
@@ -209,7 +237,10 @@ def sample(model: Steps, state: Any, decoding: Decoding, generators: Generators 
         if len(under_way) == 0:
             break
         logits, state = model.step(words, state)
-        scores = log_probabilities(logits, first=position == 0)
+        scores = log_probabilities(logits)
+        constrain(scores, tokens[under_way, :position], decoding)
+        if (scores.max(1, initial=NEVER) == NEVER).any():
+            raise DataError("decoding: received constraints that leave no word to say; expected one; loosen them.")
         narrowed = restrict(scores / decoding.temperature, top_k=decoding.top_k, top_p=decoding.top_p)
         words = draw(narrowed, _numbers(generators, under_way, each))
         sums[under_way] += scores[np.arange(len(words)), words]

@@ -1,46 +1,65 @@
-"""Greedy search, sampling and beam search over anything with `step(tokens, state) -> (logits, state)`.
+"""Greedy search, beam search and sampling over anything with `step(tokens, state) -> (logits, state)`.
 
-The state is a NamedTuple of batch-first tensors. Every function takes the state of B pictures before their first word
-and returns, for each picture, its hypotheses, the best first. There is always at least one, ended or not.
-B pictures, K beams or samples, R regions, V vocabulary size.
+The state is a NamedTuple of batch-first tensors, or of parts that select their own rows (`seesay.nn.state`). Every
+function takes the state of B pictures before their first word and returns, for each picture, its sentences, the best
+first. There is always at least one, ended or not. B pictures, W sentences of each, T words, V vocabulary size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from seesay.decoding.settings import NEVER, Decoding, Hypothesis, ranked
+from seesay.decoding.beams import Beams, Found, Growth, first_beams, ranks
+from seesay.decoding.sampling import Generators, draw
+from seesay.decoding.scores import log_probabilities, restrict
+from seesay.decoding.settings import (
+    NEVER,
+    Decoding,
+    Hypothesis,
+    Resolved,
+    check_resolved,
+    ranked,
+    without_repeats,
+)
+from seesay.errors import DataError
 from seesay.nn.state import select
-from seesay.text.vocabulary import BOS, EOS, PAD, UNK
+from seesay.text.vocabulary import BOS, PAD
 
-__all__ = ["Decoding", "Generators", "Hypothesis", "Steps", "beam", "decode", "greedy", "restrict", "sample"]
-
-Generators = torch.Generator | Sequence[torch.Generator] | None  # for all pictures together, or one for each
+__all__ = [
+    "Decoding",
+    "Found",
+    "Generators",
+    "Hypothesis",
+    "Steps",
+    "beam",
+    "decode",
+    "find",
+    "greedy",
+    "log_probabilities",
+    "restrict",
+    "sample",
+]
 
 
 class Steps(Protocol):
     """What a model must offer to be decoded."""
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Logits (B, V) of the next word after `tokens` (B,), and the new state."""
+        """Logits (B, V) of the next word after `tokens` (B,), and the new state. The search may overwrite logits."""
 
 
 def decode(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
-    """Search by `decoding.method`; only sampling needs `generators`."""
-    if decoding.method == "sample":
-        return sample(model, state, decoding, generators)
-    return beam(
-        model,
-        state,
-        width=decoding.rows,
-        max_length=decoding.max_length,
-        length_penalty=decoding.length_penalty,
-        wanted=decoding.wanted,
-    )
+    """Search by `decoding.method`; only sampling needs `generators`.
+
+    Raises RecipeError where `decoding` has words without ids, DataError where logits are not numbers, or no sentence
+    is possible under the constraints.
+    """
+    resolved = check_resolved(decoding)
+    found = draw(model, state, resolved, generators) if decoding.method == "sample" else find(model, state, resolved)
+    return _hypotheses(found, resolved)
 
 
 def greedy(model: Steps, state: Any, *, max_length: int = 20, length_penalty: float = 0.0) -> list[list[Hypothesis]]:
@@ -48,183 +67,117 @@ def greedy(model: Steps, state: Any, *, max_length: int = 20, length_penalty: fl
     return beam(model, state, width=1, max_length=max_length, length_penalty=length_penalty)
 
 
-def log_probabilities(logits: Tensor, first: bool) -> Tensor:
-    """Log-probabilities (..., V) in float32 of what may be said: never <unk>, <pad>, <bos>, nor an empty sentence.
-
-    The normaliser still counts the forbidden words, so that a score is the model's own probability.
-    """
-    scores = logits.float().log_softmax(-1)
-    forbidden = [UNK, PAD, BOS, EOS] if first else [UNK, PAD, BOS]
-    scores[..., forbidden] = NEVER
-    return scores
-
-
-def _rank(sums: Tensor, length: Tensor, penalty: float) -> Tensor:
-    return sums / length.float().clamp(min=1) ** penalty if penalty else sums
-
-
-class _Beams(NamedTuple):
-    """K beams of each of the B pictures still searching; all (B, K, ...). An ended beam keeps its place."""
-
-    sums: Tensor
-    ended: Tensor
-    tokens: Tensor  # (B, K, t), <pad> after <eos>
-    attention: Tensor | None  # (B, K, t, R)
-
-    def of(self, places: Tensor) -> _Beams:
-        """The beams of the pictures at these places."""
-        attention = None if self.attention is None else self.attention[places]
-        return _Beams(self.sums[places], self.ended[places], self.tokens[places], attention)
-
-    def lengths(self) -> Tensor:
-        """Words said so far (B, K), <eos> among them."""
-        return (self.tokens != PAD).sum(-1)
-
-    def growing(self) -> Tensor:
-        """Which beams (B, K) can still be continued; the model is asked about these alone."""
-        return ~self.ended & (self.sums > NEVER)
-
-
-@torch.no_grad()
 def beam(
     model: Steps, state: Any, *, width: int = 5, max_length: int = 20, length_penalty: float = 0.0, wanted: int = 0
 ) -> list[list[Hypothesis]]:
-    """Beam search; `width` hypotheses a picture, or the best `wanted` of these; distinct, the best first.
-
-    Ended and growing beams compete for the same `width` places, each with its score so far. The rows of a beam leave
-    the batch once it has ended, and a picture leaves once nothing that grows can come among its wanted ones; no picture
-    depends on its neighbours.
-    """
-    count = len(state[0])
-    found: list[list[Hypothesis]] = [[] for _ in range(count)]
-    waiting = torch.arange(count, device=state[0].device)
-    beams = _first_beams(state, width)
-    words = torch.full((count,), BOS, device=waiting.device)
-    for position in range(max_length):
-        if len(waiting) == 0:
-            break
-        logits, state = model.step(words, state)
-        beams, rows = _extend(beams, logits, getattr(state, "attention", None), length_penalty)
-        last = position == max_length - 1
-        leaving = _settled(beams, 0 if length_penalty else wanted) | last
-        for place in leaving.nonzero().flatten().tolist():
-            found[int(waiting[place])] = _hypotheses(beams, place, length_penalty)[: wanted or None]
-        stay = (~leaving).nonzero().flatten()
-        beams, waiting = beams.of(stay), waiting[stay]
-        growing = beams.growing()
-        state, words = select(state, rows[stay][growing]), beams.tokens[..., -1][growing]
-    return found
+    """Beam search; `width` hypotheses a picture, or the best `wanted` of these; distinct, the best first."""
+    return decode(model, state, Decoding("beam", width, max_length, length_penalty, wanted=wanted))
 
 
-def _first_beams(state: Any, width: int) -> _Beams:
-    count, device = len(state[0]), state[0].device
-    sums = torch.full((count, width), NEVER, device=device)
-    sums[:, 0] = 0.0  # the beams start alike: only the first may grow
-    tokens = torch.empty((count, width, 0), dtype=torch.long, device=device)
-    where = getattr(state, "attention", None)
-    attention = None if where is None else where.new_empty(count, width, 0, where.shape[-1])
-    return _Beams(sums, torch.zeros_like(sums, dtype=torch.bool), tokens, attention)
-
-
-def _extend(beams: _Beams, logits: Tensor, where: Tensor | None, penalty: float) -> tuple[_Beams, Tensor]:
-    """The best K continuations of each picture, and the rows (B, K) of the state that the growing ones grew from.
-
-    `logits` and `where` have a row for each growing beam, in their order.
-    """
-    count, width = beams.sums.shape
-    growing = beams.growing()
-    scores = torch.full((count, width, logits.shape[-1]), NEVER, device=logits.device)
-    scores[growing] = log_probabilities(logits, first=beams.tokens.shape[-1] == 0)
-    size = scores.shape[-1]
-    scores[..., PAD].masked_fill_(beams.ended, 0.0)  # an ended beam goes on unchanged
-    sums = beams.sums.unsqueeze(-1) + scores
-    lengths = beams.lengths() + (~beams.ended)
-    ranked = _rank(sums, lengths.unsqueeze(-1), penalty)
-    best = ranked.flatten(1).topk(width).indices
-    parent, word = best // size, best % size
-    pick = torch.arange(count, device=best.device).unsqueeze(1)
-    attention = None
-    if where is not None and beams.attention is not None:
-        now = where.new_zeros(count, width, where.shape[-1])
-        now[growing] = where
-        attention = torch.cat([beams.attention, now.unsqueeze(2)], dim=2)[pick, parent]
-    grown = _Beams(
-        sums.flatten(1).gather(1, best),
-        beams.ended[pick, parent] | (word == EOS),
-        torch.cat([beams.tokens[pick, parent], word.unsqueeze(-1)], dim=-1),
-        attention,
-    )
-    return grown, (growing.flatten().cumsum(0) - 1).view(count, width)[pick, parent]
-
-
-def _settled(beams: _Beams, wanted: int) -> Tensor:
-    """Pictures (B,) of which no beam grows, or none that could come among the best `wanted`: sums can only fall."""
-    growing = beams.sums.masked_fill(beams.ended, NEVER).amax(1)
-    settled = growing == NEVER
-    if wanted:
-        kept = beams.sums.masked_fill(~beams.ended, NEVER).topk(min(wanted, beams.sums.shape[1])).values[:, -1]
-        settled = settled | (growing < kept)
-    return settled
-
-
-def _hypotheses(beams: _Beams, place: int, penalty: float) -> list[Hypothesis]:
-    scores = _rank(beams.sums[place], beams.lengths()[place], penalty)
-    attention = None if beams.attention is None else beams.attention[place]
-    return ranked(scores.tolist(), beams.ended[place].tolist(), beams.tokens[place].tolist(), attention)
-
-
-def restrict(scores: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Log-probabilities with everything beyond the `top_k` likeliest, or the nucleus of mass `top_p`, at -inf.
-
-    The nucleus is the smallest set of likeliest words whose mass reaches `top_p` (Holtzman et al. 2020).
-
-    >>> restrict(torch.tensor([[0.5, 0.3, 0.2]]).log(), top_p=0.6).exp().tolist()[0][2]
-    0.0
-    """
-    if top_k and top_k < scores.shape[-1]:
-        scores = scores.masked_fill(scores < scores.topk(top_k).values[..., -1:], NEVER)
-    if top_p < 1:
-        ordered, places = scores.softmax(-1).sort(descending=True)
-        outside = ordered.cumsum(-1) - ordered >= top_p
-        scores = scores.masked_fill(torch.zeros_like(outside).scatter(-1, places, outside), NEVER)
-    return scores
-
-
-@torch.no_grad()
 def sample(model: Steps, state: Any, decoding: Decoding, generators: Generators = None) -> list[list[Hypothesis]]:
     """Draws `decoding.candidates` sentences a picture; scores are the model's own, unrestricted.
 
     With a generator for each picture, its sentences do not depend on what else is in the batch.
     """
-    count, each = len(state[0]), decoding.candidates
-    rows = torch.arange(count, device=state[0].device).repeat_interleave(each)
-    state = select(state, rows)
-    words = torch.full_like(rows, BOS)
-    sums, ended = torch.zeros(len(rows), device=rows.device), torch.zeros_like(rows, dtype=torch.bool)
-    said: list[Tensor] = []
-    seen: list[Tensor] = []
-    for position in range(decoding.max_length):
+    resolved = check_resolved(decoding)
+    return _hypotheses(draw(model, state, resolved, generators), resolved)
+
+
+@torch.no_grad()
+def find(model: Steps, state: Any, decoding: Decoding) -> Found:
+    """Beam search, as tensors; of each picture's sentences the best first, distinct.
+
+    Ended and growing beams compete for the same places, each with its score so far. The rows of a beam leave the batch
+    once it has ended, and a picture leaves once nothing that grows can come among its wanted ones; no picture depends
+    on its neighbours.
+    """
+    decoding = check_resolved(decoding)
+    count, device = len(state[0]), state[0].device
+    growth = Growth(decoding, device)
+    beams = first_beams(count, decoding, state[0], getattr(state, "attention", None))
+    found = _nothing_yet(beams, decoding)
+    waiting = torch.arange(count, device=device)
+    words = torch.full((count * decoding.groups,), BOS, device=device)
+    if decoding.groups > 1:
+        state = select(state, waiting.repeat_interleave(decoding.groups))
+    for position in range(decoding.max_length if count else 0):
         logits, state = model.step(words, state)
-        scores = log_probabilities(logits, first=position == 0)
-        narrowed = restrict(scores / decoding.temperature, top_k=decoding.top_k, top_p=decoding.top_p)
-        drawn = _draw(narrowed.softmax(-1), each, generators)
-        words = torch.where(ended, PAD, drawn)
-        sums = sums + torch.where(ended, 0.0, scores.gather(1, drawn.unsqueeze(1)).squeeze(1))
-        ended = ended | (words == EOS)
-        said.append(words)
-        if (where := getattr(state, "attention", None)) is not None:
-            seen.append(where)
-        if bool(ended.all()):
+        beams, rows = growth(beams, logits, getattr(state, "attention", None))
+        leaving = _settled(beams, decoding) | (position == decoding.max_length - 1)
+        found = _kept(found, waiting[leaving], beams.of(leaving))
+        stay = (~leaving).nonzero().flatten()
+        if len(stay) == 0:
             break
-    attention = torch.stack(seen, 1).view(count, each, len(seen), -1) if seen else None
-    tokens = torch.stack(said, 1).view(count, each, -1)
-    drawn_all = _Beams(sums.view(count, each), ended.view(count, each), tokens, attention)
-    return [_hypotheses(drawn_all, place, decoding.length_penalty) for place in range(count)]
+        beams, waiting = beams.of(stay), waiting[stay]
+        growing = beams.growing()
+        state, words = select(state, rows[stay][growing]), beams.tokens[..., -1][growing]
+    return _in_order(found, decoding)
 
 
-def _draw(chances: Tensor, each: int, generators: Generators) -> Tensor:
-    """A word for each row of `chances` (B * each, V), the rows of a picture by its own generator."""
-    if generators is None or isinstance(generators, torch.Generator):
-        return torch.multinomial(chances, 1, generator=generators).squeeze(1)
-    parts = zip(chances.split(each), generators, strict=True)
-    return torch.cat([torch.multinomial(part, 1, generator=own) for part, own in parts]).squeeze(1)
+def _settled(beams: Beams, decoding: Resolved) -> Tensor:
+    """Pictures (B,) of which no beam grows, or none that could come among the best wanted: sums can only fall."""
+    sums, ended = beams.sums.flatten(1), beams.ended.flatten(1)
+    growing = sums.masked_fill(ended, NEVER).amax(1)
+    settled = growing == NEVER
+    # With a penalty a longer sentence may still win; two groups may have found the same one.
+    if decoding.wanted and not decoding.length_penalty and (decoding.groups == 1 or decoding.wanted == 1):
+        kept = sums.masked_fill(~ended, NEVER).topk(min(decoding.wanted, beams.sums.shape[2])).values[:, -1]
+        settled = settled | (growing < kept)
+    return settled
+
+
+def _nothing_yet(beams: Beams, decoding: Resolved) -> Found:
+    """Room for what will be found, and nothing in it. Of banks, only the last one's sentences count."""
+    count, groups, width = beams.sums.shape
+    shape = (count, width * (1 if decoding.required_ids else groups))
+    ids = beams.tokens.new_full((*shape, decoding.max_length), PAD)
+    where = beams.attention
+    attention = None if where is None else where.new_zeros(*ids.shape, where.shape[-1])
+    never = beams.sums.new_full(shape, NEVER)
+    return Found(ids, beams.lengths.new_zeros(shape), never, torch.zeros_like(never, dtype=torch.bool), attention)
+
+
+def _kept(found: Found, pictures: Tensor, beams: Beams) -> Found:
+    """`found` with the sentences of pictures that leave."""
+    if len(pictures) == 0:
+        return found
+    each, said = found.sums.shape[1], beams.tokens.shape[-1]
+
+    def last(part: Tensor) -> Tensor:
+        return part.flatten(1, 2)[:, -each:]
+
+    found.ids[pictures, :, :said] = last(beams.tokens)
+    found.lengths[pictures], found.ended[pictures] = last(beams.lengths), last(beams.ended)
+    if found.attention is not None and beams.attention is not None:
+        found.attention[pictures, :, :said] = last(beams.attention)
+    sums = found.sums.to(beams.sums.dtype)  # float64 where the model computes in it
+    sums[pictures] = last(beams.sums)
+    return found._replace(sums=sums)
+
+
+def _in_order(found: Found, decoding: Resolved) -> Found:
+    """The best first, and no sentence of a picture twice."""
+    sums = found.sums
+    if decoding.groups > 1:
+        same = (found.ids.unsqueeze(1) == found.ids.unsqueeze(2)).all(-1)
+        sums = sums.masked_fill(same.tril(-1).any(2), NEVER)
+    if bool((sums == NEVER).all(1).any()):
+        raise DataError(
+            "decoding: received constraints that leave no sentence; expected one at least; lower min_length or "
+            "no_repeat_ngram, or require fewer words."
+        )
+    order = ranks(sums, found.lengths, decoding.length_penalty).argsort(dim=1, descending=True, stable=True)
+    picture = torch.arange(len(order), device=order.device).unsqueeze(1)
+    return Found(*(None if part is None else part[picture, order] for part in found._replace(sums=sums)))  # type: ignore[arg-type]
+
+
+def _hypotheses(found: Found, decoding: Resolved) -> list[list[Hypothesis]]:
+    scores = ranks(found.sums, found.lengths, decoding.length_penalty).tolist()
+    result = []
+    for place, (ended, ids) in enumerate(zip(found.ended.tolist(), found.ids.tolist(), strict=True)):
+        where = None if found.attention is None else found.attention[place]
+        some = ranked(scores[place], ended, ids, where)
+        if decoding.method == "beam" and decoding.wanted:
+            some = some[: decoding.wanted]
+        result.append([without_repeats(one) for one in some] if decoding.deduplicate else some)
+    return result

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from seesay.errors import RecipeError, UnknownName
-from seesay.text.vocabulary import EOS, PAD
+from seesay.text.vocabulary import EOS, PAD, SPECIALS, UNK, Vocabulary
 
 NEVER = float("-inf")
 METHODS = ("greedy", "beam", "sample")
+PRECISIONS = ("float32", "bf16", "int8")  # of a model in use: see seesay.decoding.inference
 LARGEST = 1000  # of beams, candidates and words: beyond it is a slip of the keyboard, and the memory is gone
 
 
@@ -29,8 +30,13 @@ class Decoding:
 
     `top_k` 0 and `top_p` 1 leave sampling unrestricted. `candidates` is how many sentences sampling draws a picture.
     `wanted` is how many of a beam's best are needed, 0 for all: with fewer, a search may end sooner.
+    `groups` part a beam into equal ones, one after another, that lose `diversity` for each time an earlier group has
+    just said the same word (Vijayakumar et al. 2018). `min_length` words come before the end; no `no_repeat_ngram`
+    words in a row come twice, 0 for any. `forbidden` and `required` are words with spaces between; `resolve` finds
+    their ids. `deduplicate` says once a word that comes several times running, as the released S2 does before it
+    scores; `faithful` lets <unk> and, where `min_length` is 1 or less, nothing at all be said, as S2 and M2 do.
 
-    Raises RecipeError for a number out of range, UnknownName for an unknown method.
+    Raises RecipeError for a number out of range or options that exclude each other, UnknownName for an unknown method.
 
     >>> Decoding("sample", candidates=8).rows
     8
@@ -45,6 +51,14 @@ class Decoding:
     top_p: float = 1.0
     candidates: int = 1
     wanted: int = 0
+    groups: int = 1
+    diversity: float = 0.5
+    min_length: int = 1
+    no_repeat_ngram: int = 0
+    forbidden: str = ""
+    required: str = ""
+    deduplicate: bool = False
+    faithful: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -59,15 +73,91 @@ class Decoding:
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("candidates", 1 <= self.candidates <= 10 * LARGEST, f"from 1 to {10 * LARGEST:,}"),
             ("wanted", self.wanted >= 0, "0 (all) or more"),
+            ("groups", self.groups >= 1 and self.beam % self.groups == 0, f"that divides the beam of {self.beam}"),
+            ("diversity", 0 <= self.diversity <= 1000, "from 0 to 1,000"),
+            ("min_length", 0 <= self.min_length <= self.max_length, f"from 0 to max_length, {self.max_length}"),
+            ("no_repeat_ngram", 0 <= self.no_repeat_ngram <= LARGEST, f"from 0 (off) to {LARGEST:,}"),
         ]
         for name, fine, expected in limits:
             if not fine:
                 raise RecipeError(f"decoding.{name}: received {getattr(self, name)}; expected a number {expected}.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """What makes no sense together, or without a beam, is refused, not left out."""
+        if self.method != "beam" and self.groups > 1:
+            raise RecipeError(f"decoding.groups: received {self.groups} with method '{self.method}'; expected 'beam'.")
+        if not self.required:
+            return
+        if self.method == "sample" or self.groups > 1:
+            given = "method 'sample'" if self.method == "sample" else f"{self.groups} groups"
+            raise RecipeError(
+                f"decoding.required: received '{self.required}' with {given}; expected a search without groups."
+            )
+        words = self.required.split()
+        both = sorted(set(words) & set(self.forbidden.split()))
+        if both:
+            raise RecipeError(f"decoding.required: received '{both[0]}', which is forbidden too; expected one of both.")
+        if len(set(words)) > self.max_length:
+            raise RecipeError(
+                f"decoding.required: received {len(set(words))} words; expected at most max_length, {self.max_length}."
+            )
+
+    @property
+    def least(self) -> int:
+        """How many words come before the end at least."""
+        return 0 if self.faithful and self.min_length == 1 else self.min_length
 
     @property
     def rows(self) -> int:
-        """How many sentences are under way for each picture."""
-        return {"greedy": 1, "beam": self.beam, "sample": self.candidates}[self.method]
+        """How many sentences are under way for each picture; each required word adds as many as the beam is wide."""
+        width = {"greedy": 1, "beam": self.beam, "sample": self.candidates}[self.method]
+        return width * (1 + len(set(self.required.split())))
+
+
+@dataclass(frozen=True)
+class Resolved(Decoding):
+    """A `Decoding` with the ids of its words; made by `resolve`."""
+
+    forbidden_ids: tuple[int, ...] = ()
+    required_ids: tuple[int, ...] = ()
+
+
+def resolve(decoding: Decoding, vocabulary: Vocabulary) -> Decoding:
+    """`decoding` with the ids of its forbidden and required words; itself where there are none.
+
+    Raises RecipeError for a word that the model does not know, which it could neither avoid nor say.
+
+    >>> words = Vocabulary.build([["a", "dog"]], minimum_count=1)
+    >>> resolve(Decoding(required="dog a dog"), words).required_ids
+    (5, 4)
+    """
+    if not decoding.forbidden and not decoding.required:
+        return decoding
+    found: dict[str, Any] = {}
+    for key in ("forbidden", "required"):
+        words = list(dict.fromkeys(getattr(decoding, key).split()))
+        ids = vocabulary.encode(words)
+        for word, number in zip(words, ids, strict=True):
+            if number == UNK:
+                raise RecipeError(
+                    f"decoding.{key}: received '{word}'; expected one of the {len(vocabulary) - len(SPECIALS):,} words "
+                    "that the model knows, in lower case; leave it out."
+                )
+        found[f"{key}_ids"] = tuple(ids)
+    return replace(Resolved(**vars(decoding)), **found)
+
+
+def check_resolved(decoding: Decoding) -> Resolved:
+    """`decoding` as one with ids; RecipeError where its words have none yet."""
+    if isinstance(decoding, Resolved):
+        return decoding
+    if decoding.forbidden or decoding.required:
+        words = f"{decoding.forbidden} {decoding.required}".strip()
+        raise RecipeError(
+            f"decoding: received the words '{words}'; expected their ids; call resolve with a vocabulary."
+        )
+    return Resolved(**vars(decoding))
 
 
 def ranked(
@@ -88,3 +178,15 @@ def ranked(
         where = None if attention is None else attention[k, : len(ids)]
         result.append(Hypothesis(ids, scores[k], ended[k], where))
     return result
+
+
+def without_repeats(hypothesis: Hypothesis) -> Hypothesis:
+    """The same with each word once that comes several times running.
+
+    >>> without_repeats(Hypothesis([4, 4, 5, 4], -1.0, True, None)).tokens
+    [4, 5, 4]
+    """
+    ids = hypothesis.tokens
+    kept = [place for place, word in enumerate(ids) if place == 0 or word != ids[place - 1]]
+    where = None if hypothesis.attention is None else hypothesis.attention[kept]
+    return hypothesis._replace(tokens=[ids[place] for place in kept], attention=where)

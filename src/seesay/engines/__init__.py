@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from seesay.checkpoint import Arrays
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.errors import MissingPart, UnknownName
-from seesay.recipe import Stage, TagStage, Training
+from seesay.recipe import AnyStage, Training
 from seesay.training.schedules import Schedule
 from seesay.training.step import Step
+from seesay.training.worth import Judge
 
 ENGINES = ("torch", "numpy")
 
@@ -28,6 +29,9 @@ class Engine(Protocol):
 
     def about(self) -> dict[str, Any]:
         """What later bits depend on besides the recipe: versions and the number of threads."""
+
+    def check(self, stages: Sequence[AnyStage], training: Training) -> None:
+        """Raises RecipeError for what this engine does not do: it is refused, not left out."""
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model; `sizes` are those that the data decide."""
@@ -41,22 +45,27 @@ class Engine(Protocol):
     def follow(self, average: Any, model: Any, decay: float, step: int) -> None:
         """Move every weight of `average` a little towards `model`'s."""
 
-    def optimizer(self, model: Any, stage: Stage | TagStage) -> Any:
+    def optimizer(self, model: Any, stage: AnyStage) -> Any:
         """The optimiser that a stage asks for."""
 
     def fit(
         self,
         model: Any,
         batches: Iterable[Any],
-        stage: Stage | TagStage,
+        stage: AnyStage,
         optimizer: Any,
         schedule: Schedule,
         training: Training,
         *,
         first: int,
         seed: int,
+        epoch: int = 0,
+        judge: Judge | None = None,
     ) -> Iterator[Step]:
-        """Update the model once a batch; the random numbers of a step depend on `seed` and its number alone."""
+        """Update the model once a batch; the random numbers of a step depend on `seed` and its number alone.
+
+        `epoch` is the stage's, from 0; a self-critical stage needs a `judge`.
+        """
 
     def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
         """The plain cross-entropy of a word, over all batches, without dropout."""

@@ -16,13 +16,14 @@ from seesay.data.batches import CaptionBatch
 from seesay.decoding import numpy_search
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.errors import RecipeError, UnknownName
-from seesay.recipe import Stage, TagStage, Training
+from seesay.recipe import AnyStage, SelfCriticalStage, Stage, Training
 from seesay.scratch import Tensor, functional, no_grad, optim
 from seesay.scratch.captioner import Captioner
 from seesay.scratch.tagger import Tagger
 from seesay.settings import check_arrays, check_settings
 from seesay.training.schedules import Schedule
 from seesay.training.step import Step, check_finite, seed_of
+from seesay.training.worth import Judge
 
 MODELS: dict[str, dict[str, Any]] = {"caption": {"captioning_rnn": Captioner}, "tag": {"bilstm_tagger": Tagger}}
 _NOT_SETTINGS = {"dtype", "seed", "pad"}
@@ -36,6 +37,25 @@ class NumpyEngine:
     def about(self) -> dict[str, Any]:
         """Versions; the number of threads changes no bit."""
         return {"numpy": np.__version__}
+
+    def check(self, stages: Sequence[AnyStage], training: Training) -> None:
+        """Single precision, and plain cross-entropy."""
+        if training.precision != "float32":
+            raise RecipeError(
+                f"training.precision: received '{training.precision}' with engine 'numpy'; expected 'float32'."
+            )
+        for number, stage in enumerate(stages):
+            if isinstance(stage, SelfCriticalStage):
+                raise RecipeError(
+                    f"stages.{number}.objective: received 'self_critical' with engine 'numpy'; expected "
+                    "'cross_entropy'; or take engine 'torch'."
+                )
+            for key in ("doubly_stochastic", "scheduled_sampling") if isinstance(stage, Stage) else ():
+                if value := getattr(stage, key):
+                    raise RecipeError(
+                        f"stages.{number}.{key}: received {value:g} with engine 'numpy', which has none; expected 0; "
+                        "or take engine 'torch'."
+                    )
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model."""
@@ -63,28 +83,31 @@ class NumpyEngine:
         for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
             mean.data += weight * (parameter.data - mean.data)
 
-    def optimizer(self, model: Any, stage: Stage | TagStage) -> optim.Adam:
+    def optimizer(self, model: Any, stage: AnyStage) -> optim.Adam:
         """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
         matrices = [p for p in model.parameters() if p.ndim > 1]
         vectors = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         kind: type[optim.Adam] = {"adamw": optim.AdamW, "adam": optim.Adam}[stage.optimizer]
-        return kind(groups, lr=stage.learning_rate)
+        return kind(groups, lr=stage.learning_rate, betas=stage.betas)
 
     def fit(
         self,
         model: Any,
         batches: Iterable[Any],
-        stage: Stage | TagStage,
+        stage: AnyStage,
         optimizer: Any,
         schedule: Schedule,
         training: Training,
         *,
         first: int,
         seed: int,
+        epoch: int = 0,
+        judge: Judge | None = None,
     ) -> Iterator[Step]:
         """Update the model once a batch."""
-        _check_abilities(stage, training)
+        self.check([stage], training)
+        assert not isinstance(stage, SelfCriticalStage)
         parameters = list(model.parameters())
         for number, batch in enumerate(batches, first):
             rate = schedule(number)
@@ -152,19 +175,6 @@ def loss_of(model: Any, batch: Any, label_smoothing: float = 0.0) -> tuple[Tenso
         logits, targets = model(batch.ids, batch.lengths), batch.targets
     loss = functional.cross_entropy(logits, targets, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return loss, int((targets >= 0).sum())
-
-
-def _check_abilities(stage: Stage | TagStage, training: Training) -> None:
-    """What this engine does not do is refused, not left out."""
-    if training.precision != "float32":
-        raise RecipeError(
-            f"training.precision: received '{training.precision}' with engine 'numpy'; expected 'float32'."
-        )
-    if isinstance(stage, Stage) and stage.doubly_stochastic:
-        raise RecipeError(
-            f"doubly_stochastic: received {stage.doubly_stochastic:g} with engine 'numpy', whose captioner does not "
-            "attend; expected 0."
-        )
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:

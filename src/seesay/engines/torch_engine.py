@@ -15,11 +15,14 @@ from seesay import models
 from seesay.checkpoint import Arrays
 from seesay.decoding import search
 from seesay.decoding.settings import Decoding, Hypothesis
-from seesay.recipe import Stage, TagStage, Training
+from seesay.recipe import AnyStage, SelfCriticalStage, TagStage, Training
 from seesay.training import averaging, loop, state
 from seesay.training.objectives import CrossEntropy, Objective, Tagging
+from seesay.training.scheduled_sampling import share_at
 from seesay.training.schedules import Schedule
+from seesay.training.self_critical import SelfCritical
 from seesay.training.step import Step
+from seesay.training.worth import Judge
 
 
 class TorchEngine:
@@ -30,6 +33,9 @@ class TorchEngine:
     def about(self) -> dict[str, Any]:
         """Versions and threads."""
         return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+
+    def check(self, stages: Sequence[AnyStage], training: Training) -> None:
+        """There is nothing that this engine does not do."""
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model."""
@@ -49,31 +55,34 @@ class TorchEngine:
         """Move the average."""
         averaging.follow(average, model, decay, step)
 
-    def optimizer(self, model: nn.Module, stage: Stage | TagStage) -> torch.optim.Optimizer:
+    def optimizer(self, model: nn.Module, stage: AnyStage) -> torch.optim.Optimizer:
         """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
         matrices = [p for p in model.parameters() if p.dim() > 1]
         vectors = [p for p in model.parameters() if p.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         kind: type[torch.optim.Adam] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[stage.optimizer]
-        return kind(groups, lr=stage.learning_rate)
+        # Fused, an update is one pass over the weights instead of ten: a third of the time.
+        return kind(groups, lr=stage.learning_rate, betas=stage.betas, fused=True)
 
     def fit(
         self,
         model: Any,
         batches: Iterable[Any],
-        stage: Stage | TagStage,
+        stage: AnyStage,
         optimizer: Any,
         schedule: Schedule,
         training: Training,
         *,
         first: int,
         seed: int,
+        epoch: int = 0,
+        judge: Judge | None = None,
     ) -> Iterator[Step]:
         """Update the model once a batch."""
         return loop.fit(
             model,
             batches,
-            objective_of(stage),
+            objective_of(stage, epoch, judge),
             optimizer,
             schedule,
             first=first,
@@ -120,11 +129,23 @@ class TorchEngine:
         return np.split(best, np.cumsum(batch.lengths)[:-1])
 
 
-def objective_of(stage: Stage | TagStage) -> Objective:
-    """What a stage minimises."""
+def objective_of(stage: AnyStage, epoch: int = 0, judge: Judge | None = None) -> Objective:
+    """What a stage minimises in its `epoch`, counted from 0; a self-critical one needs a `judge`."""
     if isinstance(stage, TagStage):
         return Tagging(stage.label_smoothing)
-    return CrossEntropy(stage.label_smoothing, stage.doubly_stochastic)
+    if isinstance(stage, SelfCriticalStage):
+        assert judge is not None, "a self-critical stage without anyone to judge"
+        return SelfCritical(judge, _drawing(stage), stage.baseline, stage.normalise, stage.dropout, stage.faithful)
+    growth, every = stage.scheduled_sampling_growth, stage.scheduled_sampling_every
+    share = share_at(epoch, most=stage.scheduled_sampling, growth=growth, every=every)
+    return CrossEntropy(stage.label_smoothing, stage.doubly_stochastic, share)
+
+
+def _drawing(stage: SelfCriticalStage) -> Decoding:
+    """How a self-critical stage comes by its captions."""
+    if stage.method == "beam":
+        return Decoding("beam", beam=stage.samples, max_length=stage.max_length)
+    return Decoding("sample", candidates=stage.samples, max_length=stage.max_length, temperature=stage.temperature)
 
 
 def _plain(hypothesis: Hypothesis) -> Hypothesis:

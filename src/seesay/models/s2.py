@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import fill_up, real_regions
 from seesay.nn.decoder import Decoder, Seeing, State
+from seesay.nn.dropout import Dropout
 from seesay.nn.transformer import EncoderLayer, Shape, check_counts, encode, initialise
 from seesay.text.vocabulary import PAD
 
@@ -75,7 +76,7 @@ class Encoder(nn.Module):
         super().__init__()
         hidden = shape.hidden_size
         self.regions = nn.Sequential(
-            nn.Linear(feature_size, hidden), nn.ReLU(), nn.Dropout(shape.dropout), nn.LayerNorm(hidden)
+            nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(shape.dropout), nn.LayerNorm(hidden)
         )
         self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(layers))
         self.shortcut = nn.Sequential(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import real_regions
 from seesay.nn.decoder import Decoder, Seeing, State
+from seesay.nn.dropout import Dropout
 from seesay.nn.transformer import EncoderLayer, Shape, check_counts, encode, initialise
 from seesay.text.vocabulary import BOS, PAD, UNK
 
@@ -63,7 +64,7 @@ class Model(nn.Module):
         hidden, norm = config.hidden_size, "pre" if config.pre_norm else "post"
         shape = Shape(hidden, config.heads, config.feedforward_size, config.dropout, norm)
         self.regions = nn.Sequential(
-            nn.Linear(feature_size, hidden), nn.ReLU(), nn.Dropout(config.dropout), nn.LayerNorm(hidden)
+            nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(config.dropout), nn.LayerNorm(hidden)
         )
         self.encoder = nn.ModuleList(EncoderLayer(shape) for _ in range(config.encoder_layers))
         # With normalisation first, nothing has normalised the sum of the branches yet.

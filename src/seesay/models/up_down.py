@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from seesay.models import Forced
 from seesay.nn.attention import AdditiveAttention, masked_mean, real_regions
+from seesay.nn.dropout import Dropout
+from seesay.nn.groups import Groups
+from seesay.nn.memory import Regions
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, PAD, UNK
 
@@ -41,7 +44,7 @@ class Config:
 
 
 class State(NamedTuple):
-    """What is remembered between words; all but the first five depend on the picture alone."""
+    """What is remembered between words; the last two depend on the picture alone."""
 
     attention: Tensor  # (B, R) where the last word looked
     looking: Tensor  # (B, H) the attention LSTM's state
@@ -49,9 +52,7 @@ class State(NamedTuple):
     telling: Tensor  # (B, H) the language LSTM's state
     telling_cell: Tensor  # (B, H)
     picture: Tensor  # (B, 4H) the mean region's share of the attention LSTM's gates
-    keys: Tensor  # (B, R, A)
-    values: Tensor  # (B, R, H)
-    mask: Tensor  # (B, R)
+    regions: Regions
 
 
 class Model(nn.Module):
@@ -78,7 +79,7 @@ class Model(nn.Module):
         self.looking = nn.Linear(2 * hidden, 4 * hidden, bias=False)  # of [telling; looking]
         self.telling = nn.Linear(3 * hidden, 4 * hidden)  # of [context; looking; telling]
         self.back = nn.Linear(hidden, embedding) if config.tied else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(embedding if config.tied else hidden, vocabulary_size)
         self._initialise()
 
@@ -102,16 +103,18 @@ class Model(nn.Module):
         nowhere = torch.zeros(mask.shape, device=mask.device)
         zeros = values.new_zeros(len(values), self.config.hidden_size)
         picture = self.picture_input(masked_mean(values, mask))
-        return State(nowhere, zeros, zeros, zeros, zeros, picture, self.attention.keys(values), values, mask)
+        groups = Groups(torch.arange(len(values), device=mask.device), len(values))
+        regions = Regions(self.attention.keys(values), values, mask, groups)
+        return State(nowhere, zeros, zeros, zeros, zeros, picture, regions)
 
     def _advance(self, word_gates: Tensor, state: State) -> State:
         """Both LSTMs, once, from the words' share of the first one's gates (B, 4H)."""
         recurrent = self.looking(torch.cat([state.telling, state.looking], dim=1))
         looking, looking_cell = _lstm(word_gates + state.picture + recurrent, state.looking_cell)
-        context, weights = self.attention(self.query(looking), state.keys, state.values, state.mask)
+        context, weights = state.regions.attend(self.attention, self.query(looking))
         gates = self.telling(torch.cat([context, looking, state.telling], dim=1))
         telling, telling_cell = _lstm(gates, state.telling_cell)
-        return State(weights, looking, looking_cell, telling, telling_cell, *state[5:])
+        return State(weights, looking, looking_cell, telling, telling_cell, state.picture, state.regions)
 
     def _logits(self, telling: Tensor) -> Tensor:
         return self.head(self.back(self.dropout(telling)))
@@ -140,7 +143,7 @@ class Model(nn.Module):
         told, looked = [], []
         for words, count in zip(gates.unbind(1), going, strict=False):  # past these, all is padding
             if count < len(state.telling):
-                state = State(*(part[:count] for part in state))
+                state = select(state, torch.arange(count, device=order.device))
             state = self._advance(words[:count], state)
             told.append(state.telling)
             looked.append(state.attention)

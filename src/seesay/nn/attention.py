@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.errors import DataError, RecipeError
+from seesay.nn.dropout import Dropout
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -89,10 +90,14 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Context (B, D) and weights (B, R) for `query` (B, A), `keys` (B, R, A), `values` (B, R, D), `mask` (B, R)."""
-        scores = self.score(torch.tanh(keys + query.unsqueeze(1))).squeeze(-1)
-        weights = masked_softmax(scores, mask)
-        context = torch.bmm(weights.to(values.dtype).unsqueeze(1), values).squeeze(1)
-        return context, weights
+        context, weights = self.weigh(query.unsqueeze(1), keys, values, mask)
+        return context.squeeze(1), weights.squeeze(1)
+
+    def weigh(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for several queries of a picture, (B, W, A): contexts (B, W, D) and weights (B, W, R)."""
+        scores = self.score(torch.tanh(keys.unsqueeze(1) + queries.unsqueeze(2))).squeeze(-1)
+        weights = masked_softmax(scores, mask.unsqueeze(1))
+        return torch.bmm(weights.to(values.dtype), values), weights
 
 
 class Projected(NamedTuple):
@@ -129,7 +134,7 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if slots:  # N(0, 1/d) and N(0, 1/slots), as the paper's code means them; scaled up where they are used
             self.slot_keys = nn.Parameter(torch.randn(slots, hidden_size) * heads / hidden_size)
             self.slot_values = nn.Parameter(torch.randn(slots, hidden_size) / slots)

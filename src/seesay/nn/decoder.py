@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.errors import DataError, RecipeError
+from seesay.nn.dropout import Dropout
 from seesay.nn.groups import Groups
 from seesay.nn.memory import Cache, Captions, Pictures
 from seesay.nn.transformer import DecoderLayer, Shape, Words, initialise, sinusoids
@@ -61,7 +62,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, size)
         self.layers = nn.ModuleList(DecoderLayer(shape, levels) for _ in range(layers))
         self.norm = nn.LayerNorm(size) if shape.norm == "pre" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(size, vocabulary_size, bias=bias)
         initialise(self)
         if published:

@@ -1,7 +1,7 @@
 """What a decoder with attention looks at: the pictures, the words of whole captions, and the words said so far.
 
-All three are read through rows, in groups that share something. Pictures and words said so far are parts of a decoding
-state: values with `len` and `select(rows)`, like tensors, but a beam that branches copies no keys.
+All are read through rows, in groups that share something. Pictures, regions and the words said so far are parts of a
+decoding state: values with `len` and `select(rows)`, like tensors, but a beam that branches copies no keys.
 N rows, G groups, W rows of a group, R regions, S places attended to, E levels, h heads, M words kept of a group.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seesay.nn.attention import MultiHeadAttention, Projected
+from seesay.nn.attention import AdditiveAttention, MultiHeadAttention, Projected
 from seesay.nn.groups import Groups
 
 FEWEST = 16  # steps that a cache has room for at first
@@ -49,6 +49,32 @@ class Pictures:
         """Where each row looked, (N, R): the mean over levels and heads of weights (G, E, h, W, S)."""
         weights = self.groups.pick(weights.mean((1, 2)))[..., : self.own]
         return nn.functional.pad(weights, (0, self.regions - self.own)).float()
+
+
+class Regions:
+    """Regions of pictures for additive attention, once for a picture however many rows describe it.
+
+    `keys` are (G, R, A), `values` (G, R, H), `mask` (G, R).
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, mask: Tensor, groups: Groups) -> None:
+        self.keys, self.values, self.mask, self.groups = keys, values, mask, groups
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def select(self, rows: Tensor) -> Regions:
+        """The regions as seen by the given rows; pictures that none of them describes are dropped now and then."""
+        groups = self.groups.select(rows)
+        if (kept := groups.used()) is None:
+            return Regions(self.keys, self.values, self.mask, groups)
+        keys, values, mask = (part.index_select(0, kept) for part in (self.keys, self.values, self.mask))
+        return Regions(keys, values, mask, groups.keep(kept))
+
+    def attend(self, attention: AdditiveAttention, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts (N, H) and weights (N, R) for queries (N, A)."""
+        found = attention.weigh(self.groups.lay(query), self.keys, self.values, self.mask)
+        return self.groups.pick(found[0]), self.groups.pick(found[1])
 
 
 class Captions:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seesay.errors import RecipeError
 from seesay.nn.attention import MultiHeadAttention, Projected
+from seesay.nn.dropout import Dropout
 
 
 def sinusoids(count: int, size: int) -> Tensor:
@@ -64,7 +65,7 @@ class Residual(nn.Module):
         self.kind = norm
         self.norm = nn.LayerNorm(hidden_size)
         self.again = nn.LayerNorm(hidden_size) if norm == "double" else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def enter(self, x: Tensor) -> Tensor:
         """What the part is given."""
@@ -90,7 +91,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner = nn.Linear(shape.hidden_size, shape.feedforward_size)
         self.outer = nn.Linear(shape.feedforward_size, shape.hidden_size)
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = Dropout(shape.dropout)
         self.residual = Residual(shape.hidden_size, shape.dropout, "pre" if shape.norm == "pre" else "post")
 
     def forward(self, x: Tensor) -> Tensor:

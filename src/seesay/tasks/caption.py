@@ -16,10 +16,14 @@ from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
 from seesay.errors import DataError
 from seesay.evaluation import describe_records, score_captions
-from seesay.recipe import Recipe, locate
+from seesay.metrics.endings import OPEN_ENDS
+from seesay.metrics.meteor import Meteor
+from seesay.metrics.mixture import MixedReward
+from seesay.recipe import Recipe, SelfCriticalStage, locate
 from seesay.text.ptb import tokenize
-from seesay.text.vocabulary import Vocabulary
+from seesay.text.vocabulary import UNK, Vocabulary
 from seesay.training.folder import RunFolder
+from seesay.training.worth import Judge
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Captions:
             for name in parts
         }
         _require_features(recipe.data.captions, sets)
+        if any(isinstance(stage, SelfCriticalStage) and stage.reward.get("METEOR") for stage in recipe.stages):
+            Meteor.load()  # what is missing should be missed now, not when its stage comes
         return cls(recipe, vocabulary, sets["train"], sets["dev"], store, flipped)
 
     @property
@@ -87,6 +93,13 @@ class Captions:
     def save_words(self, path: Path) -> None:
         """Write the vocabulary."""
         self.vocabulary.save(path)
+
+    def judge(self, stage: SelfCriticalStage) -> Judge:
+        """What captions of `train` are rewarded for in a self-critical stage."""
+        references = {record.id: record.captions for record in self.train.records}
+        weights = {str(name): weight for name, weight in stage.reward.items()}
+        reward = MixedReward(references, self.vocabulary, weights, with_end=stage.with_end, documents=stage.documents)
+        return Judge(reward, frozenset(self.vocabulary.encode(OPEN_ENDS)) - {UNK})
 
     def scores(self, engine: Engine, model: Any, header: dict[str, Any], device: str) -> dict[str, float]:
         """BLEU, ROUGE-L and CIDEr-D of greedy captions of `dev`."""

@@ -61,7 +61,7 @@ def fit(
         mean.backward()
         value = float(mean.detach())
         norm = float(nn.utils.clip_grad_norm_(parameters, clip or math.inf))
-        step = Step(number, value, loss.tokens, rate, norm)
+        step = Step(number, value, loss.tokens, rate, norm, loss.sums)
         check_finite(step, batch.items)
         optimizer.step()
         yield step

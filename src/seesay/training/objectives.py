@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from seesay.data.batches import CaptionBatch
 from seesay.data.sequences import TagBatch
+from seesay.text.vocabulary import PAD
+from seesay.training.scheduled_sampling import partly_own
+from seesay.training.step import NOTHING
 
 
 class Loss(NamedTuple):
@@ -19,6 +22,7 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, with gradient
     tokens: int  # or whatever else it sums over
+    sums: Mapping[str, float] = NOTHING  # for the log: over the captions that "captions" counts
 
 
 Objective = Callable[[nn.Module, Any], Loss]  # the batch is one that the model understands
@@ -30,20 +34,31 @@ class CrossEntropy:
 
     `doubly_stochastic` weighs the penalty mean((1 - sum_t alpha_ti)^2) over captions and regions, which asks an
     attending model to look everywhere once (Xu et al. 2015, eq. 14); it is per token like the rest, and 0 turns it off.
+    `scheduled_sampling` is the share of the words already said that the model draws itself (Bengio et al. 2015).
     """
 
     label_smoothing: float = 0.0
     doubly_stochastic: float = 0.0
+    scheduled_sampling: float = 0.0
 
     def __call__(self, model: nn.Module, batch: CaptionBatch) -> Loss:
         """The loss of `model` on the tensors of `batch`, summed over the real target tokens."""
-        forced = model(batch.features, batch.mask, batch.tokens, batch.rows)
+        forced, targets = self._forced(model, batch)
         logits = forced.logits.float()
-        total = functional.cross_entropy(logits, forced.targets, reduction="sum", label_smoothing=self.label_smoothing)
-        count = len(forced.targets)
+        total = functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        count = len(targets)
         if self.doubly_stochastic and forced.attention is not None:
             total = total + self.doubly_stochastic * count * missed(forced.attention, batch.mask[batch.rows])
         return Loss(total, count)
+
+    def _forced(self, model: nn.Module, batch: CaptionBatch) -> tuple[Any, Tensor]:
+        """Teacher forcing, and the words of the captions: what was said before may be the model's own."""
+        if not self.scheduled_sampling:
+            forced = model(batch.features, batch.mask, batch.tokens, batch.rows)
+            return forced, forced.targets
+        said = partly_own(model, batch, self.scheduled_sampling)
+        targets = batch.tokens[:, 1:]
+        return model(batch.features, batch.mask, said, batch.rows), targets[targets != PAD]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ class Progress:
     stage_step: int = 0  # of the stage under way
     stage_epoch: int = 0
     position: int = 0  # batches done in the epoch under way
-    loss_total: float = 0.0  # of the epoch under way
-    loss_count: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # of the epoch under way: loss, tokens, what else was told
     best_score: float | None = None
     best_loss: float | None = None  # on development data, of the same epoch
     best_step: int = 0
@@ -42,6 +42,17 @@ class Progress:
             raise CheckpointError(
                 f"{source}: its checkpoint does not say how far it came; expected one of this seesay; begin a new run."
             ) from None
+
+    def add(self, sums: Mapping[str, float]) -> None:
+        """Add what a step came to, to that of its epoch.
+
+        >>> progress = Progress(sums={"loss": 1.5})
+        >>> progress.add({"loss": 0.5, "tokens": 3})
+        >>> progress.sums
+        {'loss': 2.0, 'tokens': 3}
+        """
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0) + value
 
     def offer(self, score: float, loss: float) -> bool:
         """Whether an epoch with this score and loss is the best so far, which is then remembered.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from seesay.errors import UnknownName
 
@@ -31,3 +31,33 @@ def warm_up_and_decay(peak: float, *, warmup: int, total: int, decay: str = "cos
         return peak * (floor + (1 - floor) * left)
 
     return rate
+
+
+def noam(peak: float, *, warmup: int) -> Schedule:
+    """Rise in a straight line to `peak` over `warmup` steps, then fall as one over the step's root.
+
+    Vaswani et al. 2017, eq. 3, has peak = (size * warmup) ** -0.5.
+
+    >>> [noam(1.0, warmup=4)(step) for step in (1, 4, 16)]
+    [0.25, 1.0, 0.5]
+    """
+    top = max(1, warmup)
+    return lambda step: peak * min(step / top, math.sqrt(top / step))
+
+
+def stepwise(rate: float, factors: Sequence[tuple[int, float]], *, epoch_steps: int, warmup: int = 0) -> Schedule:
+    """`rate` times the factor of the epoch: each of `factors` holds from its epoch on, counted from 1.
+
+    An epoch has `epoch_steps` steps; before the first of the factors' epochs the rate is whole, but for `warmup` steps.
+
+    >>> schedule = stepwise(1.0, [(1, 0.25), (2, 1.0), (4, 0.2)], epoch_steps=10)
+    >>> [schedule(step) for step in (1, 10, 11, 30, 31, 99)]
+    [0.25, 0.25, 1.0, 1.0, 0.2, 0.2]
+    """
+
+    def at(step: int) -> float:
+        epoch = (step - 1) // epoch_steps + 1
+        factor = next((factor for start, factor in reversed(factors) if start <= epoch), 1.0)
+        return rate * factor * min(1.0, step / max(1, warmup))
+
+    return at

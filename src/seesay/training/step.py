@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from seesay.errors import TrainingDiverged
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
 
 class Step(NamedTuple):
-    """What one update did; `loss` is the mean over its `tokens`, the norm is the gradient's before clipping."""
+    """What one update did; `loss` is the mean over its `tokens`, the norm is the gradient's before clipping.
+
+    `sums` are whatever else the objective tells, summed over the captions that it counts as "captions".
+    """
 
     number: int
     loss: float
     tokens: int
     learning_rate: float
     gradient_norm: float
+    sums: Mapping[str, float] = NOTHING
+
+    @property
+    def means(self) -> dict[str, float]:
+        """What else the objective tells, per caption."""
+        return means_of(self.sums)
+
+
+def means_of(sums: Mapping[str, float]) -> dict[str, float]:
+    """Sums over captions as means, without the number of captions; empty where nothing was told.
+
+    >>> means_of({"captions": 4, "reward": 6.0}), means_of({})
+    ({'reward': 1.5}, {})
+    """
+    count = sums.get("captions", 0)
+    return {name: value / count for name, value in sums.items() if name != "captions"} if count else {}
 
 
 def seed_of(seed: int, number: int) -> int:

@@ -1,0 +1,48 @@
+"""Scheduled sampling: a model learns to go on from words of its own, too (Bengio et al. 2015).
+
+The words are drawn without gradient, step by step; what follows is plain teacher forcing over the mixed captions, whose
+targets stay those of people. That is the same as drawing while stepping, as no gradient flows through a draw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seesay.data.batches import CaptionBatch
+from seesay.nn.state import select
+from seesay.text.vocabulary import BOS, EOS, PAD, UNK
+
+_NOT_WORDS = [UNK, PAD, BOS, EOS]  # nothing follows the end, and the others are never said
+
+
+def share_at(epoch: int, *, most: float, growth: float = 0.05, every: int = 5) -> float:
+    """The share of own words in an epoch, counted from 0: it grows by `growth` every so many epochs up to `most`.
+
+    >>> [round(share_at(epoch, most=0.25), 2) for epoch in (0, 4, 5, 12, 99)]
+    [0.0, 0.0, 0.05, 0.1, 0.25]
+    """
+    return min(most, growth * (epoch // every))
+
+
+@torch.no_grad()
+def partly_own(model: nn.Module, batch: CaptionBatch, share: float) -> Tensor:
+    """The captions of `batch`, each word replaced with chance `share` by one that `model` draws after those before it.
+
+    `batch` holds tensors; the result is like its `tokens` (N, T). Ends and padding stay where they are.
+    """
+    stepping: Any = model
+    tokens = batch.tokens.clone()
+    state = select(stepping.start(batch.features, batch.mask), batch.rows)
+    for place in range(1, tokens.shape[1] - 1):
+        logits, state = stepping.step(tokens[:, place - 1], state)
+        logits = logits.float()
+        logits[:, _NOT_WORDS] = -torch.inf
+        drawn = torch.multinomial(logits.softmax(-1), 1).squeeze(1)
+        is_word = (tokens[:, place] != PAD) & (tokens[:, place] != EOS)
+        own = is_word & (torch.rand(len(drawn), device=drawn.device) < share)
+        tokens[:, place] = torch.where(own, drawn, tokens[:, place])
+    torch.clear_autocast_cache()  # of older releases of torch: it holds copies of weights made without gradient
+    return tokens
