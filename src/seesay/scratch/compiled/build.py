@@ -131,7 +131,9 @@ def _is_whole(path: Path) -> bool:
     """Whether this file is a library as it was built, and nobody else can have put it there."""
     try:
         found = path.stat()
-        if hasattr(os, "getuid") and (found.st_uid not in (0, os.getuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        if hasattr(os, "getuid") and found.st_uid not in (0, os.getuid()):
+            return False
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return False
         content = path.read_bytes()
     except FileNotFoundError:
