@@ -264,7 +264,7 @@ def _example(where: list[str]) -> str:
 
 def _fields(where: list[str], kind: type[BaseModel]) -> list[str]:
     """The keys that the section at this place may have."""
-    section = kind
+    section: Any = kind
     for part in where:
         if not part.isdigit():
             annotation = section.model_fields[part].annotation
