@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from seesay.cores import single_threaded_products
 from seesay.errors import DataError
 from seesay.scratch import cells
 from seesay.scratch.arrays import Array, State, Weights, expect, expect_float, expect_lengths
@@ -20,7 +21,7 @@ from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Kernel
 from seesay.scratch.shares import ROWS_A_SHARE, SHARES, Done, Lengths, backward_shares, forward_shares, share_out
 from seesay.scratch.stack import worth_a_thread
-from seesay.scratch.threads import get_num_threads, single_threaded_products
+from seesay.scratch.threads import get_num_threads
 
 S = TypeVar("S")
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
