@@ -1,44 +1,82 @@
-"""A training step (forward and backward, float32) of our recurrent layers against torch.nn's: a ratio of medians.
+"""A training step (forward and backward, float32) of our recurrent layers against torch.nn's: ratios of medians.
 
-    .venv/bin/python benchmarks/recurrent.py [--rounds 15] [--threads 1 2] [--only "LSTM (a)" ...]
+    .venv/bin/python benchmarks/recurrent.py [--rounds 15] [--threads 1 2] [--only "LSTM (a)" ...] [--cpu-time]
 
-Both sides take turns in one process, with the same weights and inputs, and both give gradients by the input, by the
-initial state and by every weight. Sizes: (a) batch 32, 64 steps, 128 in and 128 hidden, 2 layers, both directions;
-(b) batch 64, 30 steps, 512 and 512, 1 layer; (c) batch 16, lengths from 50 to 200, 40 in and 256 hidden, 3 layers, both
-directions, packed by torch. A ratio above 1 means that ours is faster. The peak is that of one large NumPy product on
-one thread, times the threads. Last: one step of decoding at batch 1.
+Three take turns in one process, with the same weights and inputs: torch.nn, ours in NumPy, and ours with the compiled
+step where there is one (`python -m seesay.scratch.compiled` tells). All give gradients by the input, by the initial
+state and by every weight. Sizes: (a) batch 32, 64 steps, 128 in and 128 hidden, 2 layers, both directions; (b) batch
+64, 30 steps, 512 and 512, 1 layer; (c) batch 16, lengths from 50 to 200, 40 in and 256 hidden, 3 layers, both
+directions, packed by torch. A ratio above 1 means that ours is faster. The peak is that of multiply-adds in registers
+on one thread, in C, times the threads. Then: one step of decoding at batch 1, and the memory that a training step
+takes, each side in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from seesay.cores import single_threaded_products
+from seesay.scratch.compiled import available, reason, use_compiled
+from seesay.scratch.compiled.build import NotBuilt, compiler, sources
 from seesay.scratch.rnn import GRU, LSTM, RNN
 from seesay.scratch.stepper import Stepper
-from seesay.scratch.threads import set_num_threads, single_threaded_products
+from seesay.scratch.threads import set_num_threads
 
 SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "(a)": (32, 64, {"input_size": 128, "hidden_size": 128, "num_layers": 2, "bidirectional": True}),
     "(b)": (64, 30, {"input_size": 512, "hidden_size": 512}),
     "(c)": (16, 200, {"input_size": 40, "hidden_size": 256, "num_layers": 3, "bidirectional": True}),
 }
-ROWS: list[tuple[str, Any, str, float]] = [  # name, layer, size, the ratio aimed at in plain NumPy
-    ("LSTM (a)", LSTM, "(a)", 0.85),
-    ("GRU (a)", GRU, "(a)", 1.0),
-    ("RNN (a)", RNN, "(a)", 1.5),
-    ("LSTM (b)", LSTM, "(b)", 0.85),
-    ("LSTM (c)", LSTM, "(c)", 2.4),
+ROWS: list[tuple[str, Any, str, tuple[float, float]]] = [  # layer, size, the ratios aimed at: NumPy, compiled
+    ("LSTM (a)", LSTM, "(a)", (0.85, 1.5)),
+    ("GRU (a)", GRU, "(a)", (1.0, 2.5)),
+    ("RNN (a)", RNN, "(a)", (1.5, 1.5)),
+    ("LSTM (b)", LSTM, "(b)", (0.85, 1.05)),
+    ("LSTM (c)", LSTM, "(c)", (2.4, 4.0)),
 ]
+PEAK = r"""
+#include <time.h>
+#include "vectors.h"
+volatile float kept; /* what nobody reads would not be computed */
+double peak(long rounds)
+{
+    Vector sum[12], x = splat(0.999999f), y = splat(1e-6f);
+    struct timespec from, to;
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++)
+        sum[i] = y;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    for (long k = 0; k < rounds; k++)
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++) {
+            Vector next = sum[i] * x + y; /* of its own: an array whose parts are pinned would lie in memory */
+            KEEP(next);
+            sum[i] = next;
+        }
+#pragma GCC unroll 12
+    for (int i = 1; i < 12; i++)
+        sum[0] += sum[i];
+    kept = sum[0][0];
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    return rounds * 24e-9 * LANES / (to.tv_sec - from.tv_sec + 1e-9 * (to.tv_nsec - from.tv_nsec));
+}
+"""
+_clock: Callable[[], float] = time.perf_counter
 
 
 def lengths_of(size: str) -> Any:
@@ -84,9 +122,9 @@ def in_turns(steps: tuple[Callable[[], Any], ...], rounds: int) -> list[float]:
     for _ in range(rounds + 1):
         gc.collect()
         for step, found in zip(steps, times, strict=True):
-            began = time.perf_counter()
+            began = _clock()
             step()
-            found.append((time.perf_counter() - began) * 1e3)
+            found.append((_clock() - began) * 1e3)
     return [statistics.median(found[1:]) for found in times]
 
 
@@ -99,10 +137,24 @@ def products(kind: Any, size: str) -> float:
 
 
 def peak() -> float:
-    """Thousands of millions of operations a second that one thread reaches in one large float32 product."""
-    one = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
-    with single_threaded_products():
-        return 2.147 / (min(in_turns((lambda: one @ one,), 9)) / 1e3)
+    """Thousands of millions of operations a second that one thread reaches: of seven tries the median."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "peak.c", Path(folder) / "peak.so"
+        source.write_text(PEAK, encoding="utf-8")
+        flags = ["-O3", "-march=native", "-shared", "-fPIC", "-ffp-contract=fast", f"-I{sources()[0].parent}"]
+        subprocess.run([*compiler(), *flags, str(source), "-o", str(target)], check=True)
+        function = ctypes.CDLL(str(target)).peak
+        function.restype, function.argtypes = ctypes.c_double, [ctypes.c_long]
+        return statistics.median(function(4_000_000) for _ in range(7))
+
+
+def ours_as(use: bool, step: Callable[[], Any]) -> Any:
+    """A step with the compiled step allowed, or not."""
+    use_compiled(use)
+    try:
+        return step()
+    finally:
+        use_compiled()
 
 
 def _repeat(step: Callable[[], Any], times: int) -> None:
@@ -114,17 +166,17 @@ def decoding(rounds: int) -> None:
     """One step at batch 1, 512 in and 512 hidden."""
     layer = LSTM(512, 512)
     x = np.random.default_rng(0).standard_normal((1, 512), dtype=np.float32)
-    plain, words = Stepper(layer), Stepper(layer, table=np.repeat(x, 1000, 0))
-    ids = np.array([7])
+    ids, table = np.array([7]), np.repeat(x, 1000, 0)
     whole, cell, tensor = torch.nn.LSTM(512, 512), torch.nn.LSTMCell(512, 512), torch.from_numpy(x)
+    steps: dict[str, Callable[[], Any]] = {}
+    for name in ("compiled", "NumPy")[not available() :]:
+        plain, words = (ours_as(name == "compiled", partial(Stepper, layer, 1, given)) for given in (None, table))
+        steps[f"{name}"] = partial(plain.step, x)
+        steps[f"{name}, with a table of words"] = partial(words.step, ids)
     with torch.inference_mode(), single_threaded_products():
         state, held = whole(tensor[None])[1], cell(tensor)
-        steps: dict[str, Callable[[], Any]] = {
-            "Stepper": lambda: plain.step(x),
-            "Stepper with a table of words": lambda: words.step(ids),
-            "torch.nn.LSTM": lambda: whole(tensor[None], state),
-            "torch.nn.LSTMCell": lambda: cell(tensor, held),
-        }
+        steps["torch.nn.LSTM"] = lambda: whole(tensor[None], state)
+        steps["torch.nn.LSTMCell"] = lambda: cell(tensor, held)
         # Each takes many steps running, as in decoding: one alone would find the others' weights in the cache.
         runs = tuple(partial(_repeat, step, 50) for step in steps.values())
         medians = {name: each / 50 for name, each in zip(steps, in_turns(runs, rounds), strict=True)}
@@ -134,31 +186,90 @@ def decoding(rounds: int) -> None:
         print("times nn.LSTM {:.1f}, times LSTMCell {:.2f}".format(*against))
 
 
+def memory_of(name: str, side: str) -> None:
+    """Prints the MB by which three training steps of one side lift the peak of this process."""
+    _, kind, size, _ = next(row for row in ROWS if row[0] == name)
+    our_step, their_step = contestants(kind, size)
+    if side == "compiled":
+        available()  # building and checking is not a step's
+    before = _status("VmRSS")
+    step = their_step if side == "torch.nn" else partial(ours_as, side == "compiled", our_step)
+    _repeat(step, 3)
+    print((_status("VmHWM") - before) / 1e3)
+
+
+def _status(name: str) -> float:
+    """A figure of this process in KB. Not getrusage's: its peak is inherited from whoever started the process."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(name)))
+
+
+def memory(names: list[str], sides: list[str]) -> None:
+    for name in names:
+        found = {}
+        for side in sides:
+            command = [sys.executable, __file__, "--threads", "1", "--only", name, "--memory-of", side]
+            done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
+            found[side] = float(done.stdout)
+        parts = (
+            f"{side} {found[side]:.0f} MB ({found[side] / found['torch.nn']:.2f} of torch.nn)" for side in sides[:-1]
+        )
+        print(f"memory of a training step, {name}: torch.nn {found['torch.nn']:.0f} MB, {', '.join(parts)}")
+
+
+def training(threads: int, rounds: int, names: list[str], sides: list[str], best: float) -> None:
+    """A line for each row, with all sides on so many threads."""
+    torch.set_num_threads(threads)
+    set_num_threads(threads)
+    for name, kind, size, aims in ROWS:
+        if name not in names:
+            continue
+        our_step, their_step = contestants(kind, size)
+        steps = {side: partial(ours_as, side == "compiled", our_step) for side in sides[:-1]}
+        difference = max(float(np.abs(step() - their_step()).max()) for step in steps.values())
+        *ours, theirs = in_turns((*steps.values(), their_step), rounds)
+        print(f"{name}, {threads} threads: torch.nn {theirs:.1f} ms", end="")
+        for side, found in zip(steps, ours, strict=True):
+            share = products(kind, size) / (found / 1e3) / (best * threads)
+            print(
+                f"; {side} {found:.1f} ms, ratio {theirs / found:.2f} (aim {aims[side == 'compiled']}), "
+                f"{share:.0%} of the peak",
+                end="",
+            )
+        print(f"; largest difference {difference:.1e}", flush=True)
+
+
 def main() -> None:
+    global _clock
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", nargs="+", help="names of rows")
+    parser.add_argument("--only", nargs="+", default=[row[0] for row in ROWS], help="names of rows")
+    parser.add_argument("--cpu-time", action="store_true", help="of one thread, where others use the machine too")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    best = peak()
+    if options.memory_of:
+        torch.set_num_threads(1)
+        set_num_threads(1)
+        return memory_of(options.only[0], options.memory_of)
+    if options.cpu_time:
+        _clock = time.thread_time
+    sides = ["compiled", "NumPy", "torch.nn"]
+    if not available():
+        print(f"no compiled step: {reason()}")
+        del sides[0]
+    try:
+        best = peak()
+    except (NotBuilt, OSError, subprocess.CalledProcessError) as fault:
+        parser.error(f"the peak needs a C compiler: {fault}")
     print(f"peak of one thread: {best:.0f} GFLOP/s")
     for threads in options.threads:
-        torch.set_num_threads(threads)
-        set_num_threads(threads)
-        for name, kind, size, aim in ROWS:
-            if options.only and name not in options.only:
-                continue
-            steps = contestants(kind, size)
-            difference = float(np.abs(steps[0]() - steps[1]()).max())
-            ours, theirs = in_turns(steps, options.rounds)
-            share = products(kind, size) / (ours / 1e3) / (best * threads)
-            print(
-                f"{name}, {threads} threads: {ours:.1f} ms, torch.nn {theirs:.1f} ms, ratio {theirs / ours:.2f} "
-                f"(aim {aim}), {share:.0%} of the peak, largest difference {difference:.1e}",
-                flush=True,
-            )
+        training(threads, options.rounds, options.only, sides, best)
     torch.set_num_threads(1)
+    set_num_threads(1)
     decoding(options.rounds)
+    memory(options.only, sides)
+    return None
 
 
 if __name__ == "__main__":

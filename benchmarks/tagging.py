@@ -166,8 +166,9 @@ def main() -> None:
                 if given.alone:
                     run(name, given.data, given.held_out, seed, threads)
                     continue
-                # BLAS reads its number of threads once, when NumPy is imported.
-                count = {key: str(threads) for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+                # Threads are the engine's. BLAS, which reads its own number when NumPy is imported, has one: the
+                # products outside the recurrent layers are too small to share, and waiting threads of BLAS cost much.
+                count = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
                 one = ["--alone", "--only", name, "--threads", str(threads), "--seeds", str(seed)]
                 command = [sys.executable, __file__, "--data", str(given.data), *one]
                 command += ["--held-out"] if given.held_out else []

@@ -29,7 +29,8 @@ import importlib, pkgutil
 
 for part in (
     "errors", "text", "metrics", "data", "scratch", "checkpoint", "recipe", "tasks", "commands", "vision.encoders",
-    "vision.extraction", "engines.numpy_engine", "run", "captioner", "tagger", "evaluation", "cli", "demo",
+    "vision.extraction", "engines.numpy_engine", "decoding.numpy_search", "decoding.settings", "run", "captioner",
+    "tagger", "evaluation", "cli", "demo",
 ):
     module = importlib.import_module(f"seesay.{part}")
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"seesay.{part}."):

@@ -139,3 +139,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def cache_folder() -> Path:
+    """$SEESAY_CACHE, else $XDG_CACHE_HOME/seesay, else ~/.cache/seesay."""
+    if chosen := os.environ.get("SEESAY_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seesay"

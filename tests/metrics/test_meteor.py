@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.errors import DataError, SeesayError
+from seesay.files import cache_folder
 from seesay.metrics.meteor import Meteor
-from seesay.metrics.meteor.cache import cache_folder, find_source
+from seesay.metrics.meteor.cache import find_source
 from seesay.metrics.meteor.workers import Workers
 from seesay.metrics.scoring import evaluate
 from seesay.text.ptb import tokenize

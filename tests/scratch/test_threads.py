@@ -1,4 +1,4 @@
-"""Threads: results in order, and NumPy's own setting given back."""
+"""Threads: results in order."""
 
 from __future__ import annotations
 
@@ -19,18 +19,3 @@ def test_results_come_in_order_and_errors_come_through() -> None:
         threads.set_num_threads(before)
     with pytest.raises(DataError, match="1 or more"):
         threads.set_num_threads(0)
-
-
-def test_the_products_own_threads_are_given_back() -> None:
-    blas = threads._blas()
-    if blas is None:
-        pytest.skip("another BLAS than the one of NumPy's wheels")
-    read, write = blas
-    before = read()
-    try:
-        write(2)
-        with threads.single_threaded_products(), threads.single_threaded_products():
-            assert read() == 1
-        assert read() == 2
-    finally:
-        write(before)

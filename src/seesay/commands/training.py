@@ -39,7 +39,7 @@ def train(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; else runs/NAME.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run exactly.")] = None,
 ) -> None:
-    """Train a captioner as a recipe says, or go on with a run.
+    """Train a captioner or a tagger as a recipe says, or go on with a run.
 
     Examples: `seesay train recipes/flickr8k-attend.toml --set stages.0.epochs=5` or
     `seesay train --resume runs/flickr8k-attend`
@@ -47,6 +47,7 @@ def train(
     from seesay import run
     from seesay.progress import follow_training
     from seesay.recipe import find_recipe, read_recipe
+    from seesay.restoring import recipe_in
 
     if (recipe is None) == (resume is None):
         raise SeesayError("train: expected either a recipe or --resume RUN, such as 'seesay train recipes/demo.toml'.")
@@ -60,7 +61,8 @@ def train(
         events = run.train(chosen, path)
     follow_training(events)
     name = shlex.quote(str(path))
-    print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay caption {name} PHOTO")
+    uses = {"caption": f"seesay report {name}, seesay caption {name} PHOTO", "tag": f"seesay tag {name} < TEXT"}
+    print(f"{path}: trained. Next: seesay evaluate {name}, {uses[recipe_in(path).task]}")
 
 
 class Kind(enum.Enum):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.checkpoint import Arrays
+from seesay.cores import single_threaded_products
 from seesay.data.batches import CaptionBatch
 from seesay.decoding import numpy_search
 from seesay.decoding.settings import Decoding, Hypothesis
@@ -35,7 +36,7 @@ class NumpyEngine:
     name = "numpy"
 
     def about(self) -> dict[str, Any]:
-        """Versions; the number of threads changes no bit."""
+        """Versions. The number of threads changes no bit: layers share out whole sums, and a product has one thread."""
         return {"numpy": np.__version__}
 
     def check(self, stages: Sequence[AnyStage], training: Training) -> None:
@@ -115,9 +116,10 @@ class NumpyEngine:
                 group["lr"] = rate
             model.seed(np.random.default_rng(seed_of(seed, number)))
             model.train()
-            loss, count = loss_of(model, batch, stage.label_smoothing)
-            optimizer.zero_grad()
-            (loss / max(1, count)).backward()
+            with single_threaded_products():
+                loss, count = loss_of(model, batch, stage.label_smoothing)
+                optimizer.zero_grad()
+                (loss / max(1, count)).backward()
             norm = optim.clip_grad_norm_(parameters, stage.clip or math.inf)
             step = Step(number, loss.item() / max(1, count), count, rate, norm)
             check_finite(step, batch.items)
@@ -128,7 +130,7 @@ class NumpyEngine:
         """The plain cross-entropy of a word or tag."""
         model.eval()
         total, count = 0.0, 0
-        with no_grad():
+        with no_grad(), single_threaded_products():
             for batch in batches:
                 loss, words = loss_of(model, batch)
                 total, count = total + loss.item(), count + words
@@ -157,13 +159,15 @@ class NumpyEngine:
         """Sentences about features."""
         generators = None if seeds is None else [np.random.default_rng(seed) for seed in seeds]
         model.eval()
-        state = model.start(features, np.ones(features.shape[:2], bool))
-        return numpy_search.decode(model, state, decoding, generators)
+        with single_threaded_products():
+            state = model.start(features, np.ones(features.shape[:2], bool))
+            return numpy_search.decode(model, state, decoding, generators)
 
     def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
         """The best tags."""
         model.eval()
-        found: list[NDArray[Any]] = model.tag(batch.ids, batch.lengths)
+        with single_threaded_products():
+            found: list[NDArray[Any]] = model.tag(batch.ids, batch.lengths)
         return found
 
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from seesay.cores import single_threaded_products
 from seesay.errors import DataError, UnknownName
 from seesay.scratch import functional, nn
 from seesay.scratch.arrays import Array, expect, expect_float
 from seesay.scratch.stepper import Stepper
 from seesay.scratch.tensor import Tensor, no_grad
-from seesay.scratch.threads import single_threaded_products
 
 UNK, PAD, BOS, EOS = range(4)  # the ids that seesay.text.vocabulary gives them; this part stands on NumPy alone
 

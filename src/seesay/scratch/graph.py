@@ -109,10 +109,7 @@ def joint(kind: type[N], values: Sequence[Array], parents: Sequence[Node], back:
 
 def _alike(kind: type[N], operation: Callable[..., Made], operands: tuple[Any, ...]) -> list[N]:
     """The operands as nodes of one float type; numbers and whole numbers take that of the others."""
-    if all(isinstance(operand, kind) for operand in operands):
-        nodes: list[N] = list(operands)
-    else:
-        nodes = [operand if isinstance(operand, kind) else _plain(kind, operand, operands) for operand in operands]
+    nodes = [operand if isinstance(operand, kind) else _plain(kind, operand, operands) for operand in operands]
     types = {node.data.dtype for node in nodes}
     if len(types) == 1:
         return nodes

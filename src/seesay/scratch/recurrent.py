@@ -10,17 +10,18 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from seesay.cores import single_threaded_products
 from seesay.errors import DataError
 from seesay.scratch import cells
 from seesay.scratch.arrays import Array, State, Weights, expect, expect_float, expect_lengths
-from seesay.scratch.compiled.kernel import faster
+from seesay.scratch.compiled.kernel import CompiledKernel, faster
 from seesay.scratch.masked import MaskedKernel
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Kernel
 from seesay.scratch.shares import ROWS_A_SHARE, SHARES, Done, Lengths, backward_shares, forward_shares, share_out
 from seesay.scratch.stack import worth_a_thread
-from seesay.scratch.threads import get_num_threads, single_threaded_products
+from seesay.scratch.threads import get_num_threads
 
 S = TypeVar("S")
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
@@ -187,12 +188,15 @@ class Recurrent(ABC, Generic[S]):
         layers = self.weights()
 
         rows = time * batch if counts is None else int(counts.sum())
-        plain = self.kernel()
-        packed = plain if masked else faster(plain, layers[0][0], rows, 1 if self.bidirectional else get_num_threads())
-        threads = 1 if masked or self.bidirectional or not worth_a_thread(plain, layers[0][0], batch, rows) else get_num_threads()
-        if packed is not plain:
-            threads = 1  # it shares the rows out itself, so that the weights' gradients are one sum on any number
-        shares = share_out(counts, batch, max(1, min(threads, batch // ROWS_A_SHARE, SHARES)))
+        threads = 1 if self.bidirectional else get_num_threads()
+        packed = self.kernel()
+        if not masked:
+            packed = faster(packed, layers[0][0], rows, threads)
+        # A compiled kernel shares its rows out itself, so that a weight's gradient is one sum on any number of threads.
+        in_shares = (
+            not masked and not isinstance(packed, CompiledKernel) and worth_a_thread(packed, layers[0][0], batch, rows)
+        )
+        shares = share_out(counts, batch, max(1, min(threads if in_shares else 1, batch // ROWS_A_SHARE, SHARES)))
 
         def kernel(size: int, some: Lengths | None) -> tuple[Kernel, Packing]:
             if not masked:

@@ -104,7 +104,8 @@ def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradie
             )
             for way in range(directions)
         ]
-        found: list[Gradients] = in_parallel(tasks, worth_a_thread(cache.kernel, caches[0].w, cache.packing.batch, cache.packing.rows))
+        batch, rows = cache.packing.batch, cache.packing.rows
+        found: list[Gradients] = in_parallel(tasks, worth_a_thread(cache.kernel, caches[0].w, batch, rows))
         cache.memory.give(cache.outs.pop())
         if number < top:
             cache.memory.give(dout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +11,52 @@ from numpy.typing import NDArray
 from seesay.errors import DataError
 from seesay.scratch import sequence_gru, sequence_lstm
 from seesay.scratch.arrays import Array, Weights, expect
+from seesay.scratch.compiled.binding import Library
+from seesay.scratch.compiled.stepping import CompiledStep, library_for, state_for
 from seesay.scratch.recurrent import Recurrent
 from seesay.scratch.rnn import GRU, LSTM, RNN
 from seesay.scratch.sequence import both_biases, repeated, transposed
 
 
-class _Layer(NamedTuple):
+class _Layer(Protocol):
+    """One layer's step."""
+
+    def enter(self, x: Array) -> None:
+        """Takes x (B, I) for the next step."""
+        ...
+
+    def products(self, table: Array) -> Array:
+        """The layer's product with each row of a table, from which `choose` takes."""
+        ...
+
+    def choose(self, words: Array, ids: Array) -> None:
+        """Takes the products of these words for the next step."""
+        ...
+
+    def run(self) -> None:
+        """The step; the new state stands where the old one stood."""
+        ...
+
+
+class _PlainLayer(NamedTuple):
+    """A step in NumPy, over its own buffers."""
+
     right: Array  # (G, I, H): the input's weights, transposed
     gates: Array  # (G, B, H): where the input's product goes
-    run: Callable[[], None]  # takes that product and the state one step on
+    advance: Callable[[], None]  # takes that product and the state one step on
+
+    def enter(self, x: Array) -> None:
+        np.matmul(x, self.right, out=self.gates)
+
+    def products(self, table: Array) -> Array:
+        found: Array = table @ self.right
+        return found
+
+    def choose(self, words: Array, ids: Array) -> None:
+        words.take(ids, axis=1, out=self.gates, mode="clip")  # "raise" would buffer
+
+    def run(self) -> None:
+        self.advance()
 
 
 class Stepper:
@@ -51,13 +88,14 @@ class Stepper:
         if table is None:
             self._axes["input_size"] = layer.input_size
         sizes = layer.state_sizes().values()
-        self._state = tuple(np.zeros((layer.num_layers, batch, size), layer.dtype) for size in sizes)
+        found = library_for(layer.hidden_size, layer.gates, bool(layer.proj_size), layer.dtype)
+        self._state = tuple(state_for(found, layer.num_layers, batch, size, layer.dtype) for size in sizes)
         self._layers = [
-            _in_place(layer, weights[0], tuple(part[number] for part in self._state))
+            _in_place(found, layer, weights[0], tuple(part[number] for part in self._state))
             for number, weights in enumerate(layer.weights())
         ]
-        # Every word's product with the first layer, (G, V, H).
-        self._words = None if table is None else table @ self._layers[0].right
+        self._words = None if table is None else self._layers[0].products(table)
+        self._count = 0 if table is None else len(table)
 
     @property
     def state(self) -> Any:
@@ -78,30 +116,28 @@ class Stepper:
         first = self._layers[0]
         if self._words is None:
             expect("x", x, self._axes, self.layer.dtype)
-            _enter(first, x)
+            first.enter(x)
         else:
             expect("x", x, self._axes)
-            words = self._words.shape[1]
-            if x.dtype.kind not in "iu" or not (x.min() >= 0 and x.max() < words):
-                raise DataError(f"x: expected word ids from 0 to {words - 1}, received {x} of {x.dtype}.")
-            self._words.take(x, axis=1, out=first.gates, mode="clip")  # "raise" would buffer
+            if x.dtype.kind not in "iu" or not (x.min() >= 0 and x.max() < self._count):
+                raise DataError(f"x: expected word ids from 0 to {self._count - 1}, received {x} of {x.dtype}.")
+            first.choose(self._words, x)
         first.run()
         for number, layer in enumerate(self._layers[1:]):
-            _enter(layer, self._state[0][number])
+            layer.enter(self._state[0][number])
             layer.run()
         output: Array = self._state[0][-1]
         return output
 
 
-def _enter(layer: _Layer, x: Array) -> None:
-    np.matmul(x, layer.right, out=layer.gates)
-
-
-def _in_place(layer: Recurrent[Any], w: Weights, state: tuple[Array, ...]) -> _Layer:
-    """A layer's step over its own buffers, which writes the new state where the old one stood."""
+def _in_place(found: Library | None, layer: Recurrent[Any], w: Weights, state: tuple[Array, ...]) -> _Layer:
+    """A layer's step, which writes the new state where the old one stood."""
+    if found is not None:
+        kind = layer.nonlinearity if isinstance(layer, RNN) else "gru" if isinstance(layer, GRU) else "lstm"
+        return CompiledStep(found, kind, w, state)
     make: dict[type, Callable[..., tuple[Array, Array, Callable[[], None]]]] = {RNN: _rnn, GRU: _gru, LSTM: _lstm}
-    ih, gates, run = make[type(layer)](layer, w, *state)
-    return _Layer(transposed(ih), gates, run)
+    ih, gates, advance = make[type(layer)](layer, w, *state)
+    return _PlainLayer(transposed(ih), gates, advance)
 
 
 def _rnn(layer: RNN, w: Weights, h: Array) -> tuple[Array, Array, Callable[[], None]]:

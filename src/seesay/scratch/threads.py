@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from threading import Lock
 from typing import TypeVar
-
-import numpy as np
 
 from seesay.cores import usable_cores
 from seesay.errors import DataError
@@ -40,8 +34,8 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Uses up to this many threads from now on. Raises DataError below 1.
 
-    A sum over two halves of a batch rounds differently from one sum, so the last bit of a weight gradient can depend
-    on this number; with one number everything repeats exactly.
+    In NumPy a sum over two halves of a batch rounds differently from one sum, so the last bit of a weight gradient can
+    depend on this number; with one number everything repeats exactly. Compiled layers give the same bits with any.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1); get_num_threads()
@@ -73,51 +67,3 @@ def in_parallel(tasks: Sequence[Callable[[], Result]], parallel: bool = True) ->
         return [task() for task in tasks]
     futures = [_pool(_threads - 1).submit(task) for task in tasks[1:]]
     return [tasks[0](), *(future.result() for future in futures)]
-
-
-@cache
-def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """OpenBLAS's own reader and setter of its thread count, as NumPy's wheels carry it; None for any other BLAS."""
-    for folder in (Path(np.__file__).parent.parent / "numpy.libs", Path(np.__file__).parent / ".dylibs"):
-        for path in sorted(folder.glob("*openblas*")):
-            try:
-                library = ctypes.CDLL(str(path))
-                return library.scipy_openblas_get_num_threads64_, library.scipy_openblas_set_num_threads64_
-            except (OSError, AttributeError):
-                continue
-    return None
-
-
-_lock, _inside, _outside = Lock(), 0, 1
-
-
-@contextmanager
-def single_threaded_products() -> Iterator[None]:
-    """Keeps each product on the thread that asks for it: a step's product is too small to share.
-
-    With a BLAS other than the OpenBLAS of NumPy's wheels this does nothing; set its own variable there.
-
-    >>> with single_threaded_products():
-    ...     np.eye(2) @ np.eye(2)
-    array([[1., 0.],
-           [0., 1.]])
-    """
-    global _inside, _outside
-    blas = _blas()
-    if blas is None:
-        yield
-        return
-    read, write = blas
-    with _lock:
-        _inside += 1
-        if _inside == 1:
-            _outside = read()
-            if _outside != 1:
-                write(1)
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0 and _outside != 1:
-                write(_outside)

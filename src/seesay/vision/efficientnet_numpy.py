@@ -14,8 +14,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from seesay.cores import single_threaded_products
 from seesay.vision.efficientnet import CHANNELS, GRID, MEAN, SCALE, SIDE, InvertedResidual, Layer, Layers
-from seesay.vision.products import single_threaded_products
 
 Array = NDArray[np.float32]
 RUN = 1024  # numbers that einsum's innermost loop should see at least, where that is possible

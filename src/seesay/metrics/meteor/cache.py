@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from seesay.errors import DataError, MissingPart
+from seesay.files import cache_folder
 from seesay.metrics.meteor.store import Arrays, is_whole, map_arrays, write_arrays
 
 _NAME = "meteor-1.5-en-2.bin"
@@ -49,13 +49,6 @@ def _alone(path: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def cache_folder() -> Path:
-    """$SEESAY_CACHE, else $XDG_CACHE_HOME/seesay, else ~/.cache/seesay."""
-    if chosen := os.environ.get("SEESAY_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seesay"
 
 
 def find_source() -> Path:

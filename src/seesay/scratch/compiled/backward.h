@@ -7,18 +7,20 @@
 
 #define ACROSS 6 /* rows of a weight's gradient in one tile */
 
-/* out[i][v LANES] (+)= sum over k of left[k][i] panel[k][v]: a sum over the rows of a block. What stands `next` floats
- * further will be wanted next. */
+/* out[i][v LANES] = (nothing, or what stands there) + sum over k of left[k][i] panel[k][v]: over the rows of a block.
+ *
+ * Each block's sum is formed by itself and then added: over thousands of rows that rounds less than one long sum does.
+ */
 INLINE void tile_across(int vectors, long depth, const float *left, const float *panel, int fresh, float *const *out,
-                        long next, const char *ahead)
+                        const char *ahead)
 {
     Vector sum[ACROSS][4];
 #pragma GCC unroll 8
     for (int i = 0; i < ACROSS; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            sum[i][v] = fresh ? splat(0) : load(out[i] + v * LANES);
-            __builtin_prefetch(out[i] + v * LANES + next, 1, 3);
+            sum[i][v] = splat(0);
+            __builtin_prefetch(out[i] + v * LANES, 1, 3);
         }
     for (long k = 0; k < depth; k++, left += ACROSS, panel += vectors * LANES) {
         Vector right[4];
@@ -39,17 +41,17 @@ INLINE void tile_across(int vectors, long depth, const float *left, const float 
     for (int i = 0; i < ACROSS; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            store(out[i] + v * LANES, sum[i][v]);
+            store(out[i] + v * LANES, fresh ? sum[i][v] : load(out[i] + v * LANES) + sum[i][v]);
 }
 
 static void sum_tile(int vectors, long depth, const float *left, const float *panel, int fresh, float *const *out,
-                     long next, const char *ahead)
+                     const char *ahead)
 {
     switch (vectors) {
-    case 1: tile_across(1, depth, left, panel, fresh, out, next, ahead); break;
-    case 2: tile_across(2, depth, left, panel, fresh, out, next, ahead); break;
-    case 3: tile_across(3, depth, left, panel, fresh, out, next, ahead); break;
-    default: tile_across(4, depth, left, panel, fresh, out, next, ahead);
+    case 1: tile_across(1, depth, left, panel, fresh, out, ahead); break;
+    case 2: tile_across(2, depth, left, panel, fresh, out, ahead); break;
+    case 3: tile_across(3, depth, left, panel, fresh, out, ahead); break;
+    default: tile_across(4, depth, left, panel, fresh, out, ahead);
     }
 }
 
@@ -115,8 +117,7 @@ static void add_weight(const Layer *l, long rows, long columns, const float *uni
                 to[i] = !whole ? space[i] : out[i] ? out[i] : spare;
             }
             const float *left = units + (t - low) * rows * ACROSS;
-            sum_tile(vectors, rows, left, panel, fresh || !whole, to, ACROSS * columns,
-                     next_lines(ahead, rows, panel));
+            sum_tile(vectors, rows, left, panel, fresh || !whole, to, next_lines(ahead, rows, panel));
             for (long i = 0; i < ACROSS && !whole; i++)
                 for (long j = 0; out[i] && j < columns - at; j++)
                     out[i][j] = fresh ? space[i][j] : out[i][j] + space[i][j];

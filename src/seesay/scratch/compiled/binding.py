@@ -17,19 +17,18 @@ from seesay.scratch.compiled.build import NATIVE, NotBuilt, open_library
 from seesay.scratch.threads import in_parallel
 
 KINDS = {"tanh": 0, "relu": 1, "gru": 2, "lstm": 3}
-_WHOLE = {"kind", "input", "hidden", "padded", "steps", "block", "part", "parts"}
+PLANES = {"tanh": 1, "relu": 1, "gru": 4, "lstm": 4}  # of a row of gates: see gates.h
+_WHOLE = {"kind", "input", "hidden", "padded", "steps", "block", "turned", "part", "parts"}
 _STRIDES = {"x_stride", "out_stride", "dout_stride"}
 # In the order of layer.h.
-_FIELDS = """kind input hidden padded steps block starts counts part parts x x_stride weight_x weight_h bias_x bias_h
-first_h first_c packed gates cells out out_stride dout dout_stride dh dc dx dweight_x dweight_h dbias"""
+_FIELDS = """kind input hidden padded steps block starts counts turned part parts x x_stride weight_x weight_h bias_x
+bias_h first_h first_c packed gates cells out out_stride dout dout_stride dh dc dx dweight_x dweight_h dbias"""
 
 
 class Layer(ctypes.Structure):
     """layer.h's structure: numbers, and arrays by their addresses. Whoever fills it keeps the arrays alive."""
 
-    _fields_ = [
-        (name, ctypes.c_int64 if name in _WHOLE | _STRIDES else ctypes.c_void_p) for name in _FIELDS.split()
-    ]
+    _fields_ = [(name, ctypes.c_int64 if name in _WHOLE | _STRIDES else ctypes.c_void_p) for name in _FIELDS.split()]
 
     def put(self, **given: Array | int | None) -> None:
         """Sets numbers, and arrays whose rows are each in one piece; a `_stride` beside an array is set with it."""
@@ -58,6 +57,17 @@ class Library:
     def packed_size(self, layer: Layer) -> int:
         """The floats that `layer.packed` must hold."""
         return int(self._library.packed_size(ctypes.byref(layer)))
+
+    def caller(self, name: str, layer: Layer) -> Callable[[], None]:
+        """A function without arguments that calls one of the library's on this thread; for one called often."""
+        function: Callable[[Any], int] = getattr(self._library, name)
+        given = ctypes.byref(layer)
+
+        def call() -> None:
+            if function(given):
+                raise MemoryError(f"no memory left for the recurrent layer's {name}.")
+
+        return call
 
     def run(self, name: str, layer: Layer, parts: int = 1) -> None:
         """Calls a function, or its parts on a thread each; raises MemoryError where it gets none."""

@@ -21,6 +21,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from seesay.files import cache_folder
+
 # No option may loosen what a nan or an infinity does. `-ffp-contract` lets a product and a sum be one instruction.
 FLAGS = ("-O2", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno")
 NATIVE = "-march=native"
@@ -44,7 +46,7 @@ def open_library(flags: Sequence[str] = (NATIVE,)) -> tuple[ctypes.CDLL, Path]:
         if not _is_whole(path):
             raise NotBuilt(f"{path}: not the library that was built there")
         return ctypes.CDLL(str(path)), path
-    except OSError as fault:
+    except (OSError, RuntimeError) as fault:  # the latter where there is no home folder
         raise NotBuilt(str(fault)) from None
 
 
@@ -55,7 +57,7 @@ def library_file(flags: Sequence[str] = (NATIVE,)) -> Path:
         key.update(part.encode() + b"\0")
     for source in sources():
         key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    return _cache_folder() / f"scratch-{key.hexdigest()[:20]}.so"
+    return cache_folder() / f"scratch-{key.hexdigest()[:20]}.so"
 
 
 def sources() -> list[Path]:
@@ -73,12 +75,6 @@ def compiler() -> list[str]:
         if found := shutil.which(name):
             return [found, *wanted[1:]]
     raise NotBuilt(f"no C compiler: {wanted[0] if wanted else 'cc, gcc or clang'} is not on the path")
-
-
-def _cache_folder() -> Path:
-    if chosen := os.environ.get("SEESAY_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seesay"
 
 
 def _processor() -> str:
@@ -131,7 +127,9 @@ def _is_whole(path: Path) -> bool:
     """Whether this file is a library as it was built, and nobody else can have put it there."""
     try:
         found = path.stat()
-        if hasattr(os, "getuid") and (found.st_uid not in (0, os.getuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        if hasattr(os, "getuid") and found.st_uid not in (0, os.getuid()):
+            return False
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return False
         content = path.read_bytes()
     except FileNotFoundError:

@@ -57,15 +57,15 @@ static void step_product(const Layer *l, long rows, long depth, const float *con
                          const float *start, float *const *gates, long shift, const Row *after, Ahead *ahead)
 {
     int planes = planes_x(l->kind), gated = planes > 1;
-    long vectors = l->padded / LANES;
-    for (long p = 0; p < (gated ? vectors : panels_of(l->padded)); p++) {
+    long panels = gated ? l->padded / LANES : panels_of(l->padded);
+    for (long n = 0; n < panels; n++) {
+        long p = l->turned ? panels - 1 - n : n;
         long at = (gated ? p : panel_at(l->padded, p)) * LANES;
         long end = (gated ? p + 1 : panel_at(l->padded, p + 1)) * LANES;
         int width = gated ? planes : (int)((end - at) / LANES);
-        product(rows, width, depth, left, packed, start, gates, at + shift, gated ? l->padded : LANES, ahead);
-        packed += width * LANES * depth;
-        if (start)
-            start += width * LANES;
+        long before = gated ? at * planes : at;
+        product(rows, width, depth, left, packed + before * depth, start ? start + before : 0, gates, at + shift,
+                gated ? l->padded : LANES, ahead);
         if (!after)
             continue;
         switch (l->kind) { /* the kind known where it is inlined */

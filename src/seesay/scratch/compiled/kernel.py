@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesay.scratch.arrays import Array, State, Weights
-from seesay.scratch.compiled.binding import KINDS, Layer, Library, library
+from seesay.scratch.compiled.binding import KINDS, PLANES, Layer, Library, library
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Gradients, Kernel
@@ -16,9 +16,9 @@ from seesay.scratch.sequence_gru import GRUKernel
 from seesay.scratch.sequence_lstm import LSTMKernel
 from seesay.scratch.sequence_rnn import RNNKernel
 
-BLOCK = 128  # rows for which what no step waits for is done at once, while they lie in the second-level cache
+BLOCK = 96  # rows for which what no step waits for is done at once, while they lie in the second-level cache
 WORTH_IT = 1 << 20  # multiplications of a sequence's steps; below, NumPy does it without a build, always
-PLANES_X, PLANES_H = (1, 2, 0), (1, 2, 3)  # of a GRU's n r z q, those of torch.nn's r z n: x's part, h's part
+BY_X, BY_H = (1, 2, 0), (1, 2, 3)  # of a GRU's n r z q, those of torch.nn's r z n: x's part, h's part
 
 
 def faster(kernel: Kernel, weights: Weights, rows: int, threads: int = 1) -> Kernel:
@@ -41,10 +41,9 @@ class _Cache(NamedTuple):
     x: Array
     w: Weights
     layer: Layer
-    out: Array
     packing: Packing
     held: tuple[Array, ...]
-    alive: tuple[Any, ...]  # what the layer holds addresses of
+    alive: tuple[Any, ...]  # what the layer holds addresses of, besides
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,17 @@ class CompiledKernel:
     ) -> tuple[State, _Cache]:
         """Outputs to `out`; the last state and the cache."""
         layer, size, x = Layer(), w.hh.shape[1], _in_rows(x)
-        plain = Weights(*(None if part is None else np.ascontiguousarray(part) for part in w))  # type: ignore[arg-type]
-        padded, planes = self.library.padded(size), 1 if len(w.hh) == size else 4
+        plain, padded = in_one_piece(w), self.library.padded(size)
         way = slice(None, None, -1 if reverse else 1)
         starts, counts = (np.ascontiguousarray(part[way], np.int64) for part in (packing.starts, packing.sizes))
         first = [_padded(part, padded) for part in state]
-        gates = self._take(packing.rows * planes * padded)
-        held = (gates, self._take(packing.rows * padded)) if self.kind == "lstm" else (gates,)
+        gates = self._take(packing.rows * PLANES[self.kind] * padded)
+        cells = self._take(packing.rows * padded if self.kind == "lstm" else 0)
         layer.put(kind=KINDS[self.kind], input=x.shape[1], hidden=size, padded=padded, block=self.block)
         layer.put(steps=len(starts), starts=starts, counts=counts, x=x, gates=gates, out=out, first_h=first[0])
         layer.put(weight_x=plain.ih, weight_h=plain.hh, bias_x=plain.bias_ih, bias_h=plain.bias_hh)
         if self.kind == "lstm":
-            layer.put(first_c=first[1], cells=held[1])
+            layer.put(first_c=first[1], cells=cells)
         packed = self._take(self.library.packed_size(layer))
         layer.put(packed=packed)
         self.library.run("pack_forward", layer)
@@ -81,19 +79,18 @@ class CompiledKernel:
         self.memory.give(packed)
         last = [packing.last(state[0], out, reverse)]
         if self.kind == "lstm":
-            cells = held[1].reshape(packing.rows, padded)[:, :size]
-            last.append(packing.last(state[1], cells, reverse))
-        return tuple(last), _Cache(x, w, layer, out, packing, held, (x, plain, starts, counts, first, held, out))
+            last.append(packing.last(state[1], cells.reshape(packing.rows, padded)[:, :size], reverse))
+        return tuple(last), _Cache(x, w, layer, packing, (gates, cells), (plain, starts, counts, first, out))
 
     def backward(self, cache: _Cache, dout: Array, dstate: State) -> Gradients:
         """Gradients by x, by the initial state and by the weights."""
-        x, w, layer, _, packing, held, _ = cache
+        x, w, layer, packing, held, _ = cache
         size, padded, rows = w.hh.shape[1], layer.padded, packing.rows
         dout, last = _in_rows(dout), [_padded(part, padded, copy=True) for part in dstate]
         packed, dx = self._take(self.library.packed_size(layer)), self.memory.take(x.shape, x.dtype)
         make = np.empty if rows else np.zeros  # a sum over no rows is written by nobody
         by_x, by_h = make(w.ih.shape, x.dtype), make(w.hh.shape, x.dtype)
-        planes = 1 if len(w.hh) == size else 4
+        planes = PLANES[self.kind]
         by_bias = make((planes, padded), x.dtype)
         layer.put(packed=packed, dout=dout, dh=last[0], dx=dx, dweight_x=by_x, dweight_h=by_h, dbias=by_bias)
         if self.kind == "lstm":
@@ -105,7 +102,7 @@ class CompiledKernel:
             self.library.run("gradients", layer, parts)
         weights = Weights(by_x, by_h)
         if w.bias_ih is not None:
-            places = (PLANES_X, PLANES_H) if self.kind == "gru" else (tuple(range(planes)),) * 2
+            places = (BY_X, BY_H) if self.kind == "gru" else (tuple(range(planes)),) * 2
             weights = Weights(by_x, by_h, *(by_bias[list(place), :size].reshape(-1) for place in places))
         self.memory.give(packed, *held)
         return Gradients(dx, tuple(part[:, :size] for part in last), weights)
@@ -115,9 +112,22 @@ class CompiledKernel:
 
     def _take(self, floats: int) -> Array:
         """Memory that starts where a line of the cache does."""
-        taken = self.memory.take((floats + 16,), np.float32)
-        shift = -taken.ctypes.data % 64 // 4
-        return taken[shift : shift + floats]
+        return aligned(self.memory.take((floats + 16,), np.float32))
+
+
+def aligned(array: Array) -> Array:
+    """An array (N + 16,) of float32 without the 16 of them that keep it from starting where a line of the cache does.
+
+    >>> aligned(np.empty(20, np.float32)).ctypes.data % 64
+    0
+    """
+    shift = -array.ctypes.data % 64 // 4
+    return array[shift : shift + len(array) - 16]
+
+
+def in_one_piece(w: Weights) -> Weights:
+    """The weights, each in one piece of memory and in the order of its axes."""
+    return Weights(*(None if part is None else np.ascontiguousarray(part) for part in w))  # type: ignore[arg-type]
 
 
 def _in_rows(array: Array) -> Array:

@@ -9,6 +9,7 @@ typedef struct {
     int64_t kind, input, hidden, padded; /* I, H, and H up to the next multiple of LANES */
     int64_t steps, block;                /* `block` rows, at least, are worked on while they lie in a near cache */
     const int64_t *starts, *counts;      /* of each step, in the direction's order: first row, rows */
+    int64_t turned;                      /* panels from the last to the first: see `step` */
     int64_t part, parts;                 /* of a batch, this thread takes the rows part, part + parts, ... */
     const float *x;                      /* (N, I), rows `x_stride` apart */
     int64_t x_stride;

@@ -1,7 +1,7 @@
 /* Matrix products in tiles that stay in registers, over a right side packed into panels.
  *
  * A panel is up to PANEL vectors wide and as deep as the product: panel[k][vector][lane]. Rows of the left side and of
- * the result are given by pointers, so that they may lie anywhere. Each sum is formed in the order of k whatever the
+ * the result are given by pointers, so that they may lie anywhere. Each sum is formed in one order of k whatever the
  * shape of the tile: results do not depend on which rows are worked on together, nor on the number of threads.
  *
  * While a tile is worked out, one line of memory for each k is fetched into the second-level cache: first the panel that
@@ -14,6 +14,8 @@
 
 #define LINE 64
 #define RANGES 4
+#define DEPTH 320 /* at most about this many products are summed at a stretch: longer sums round more */
+#define AHEAD_ALONE 24 /* rows of a panel */
 
 /* Memory that will be wanted soon. */
 typedef struct {
@@ -43,28 +45,33 @@ INLINE const char *next_lines(Ahead *ahead, long lines, const void *idle)
     return idle;
 }
 
-typedef void Tile(long depth, const float *const *left, const float *panel, const float *start, float *const *out,
+typedef void Tile(long from, long depth, const float *const *left, const float *panel, const float *start, float *const *out,
                   long at, long gap, const char *ahead);
 
-/* out[i][at + v gap] = (start, or what stands there) + sum over k of left[i][k] panel[k][v]. */
-INLINE void tile(int rows, int vectors, long depth, const float *const *left, const float *panel, const float *start,
+/* out[i][at + v gap] = (start, or what stands there) + sum over k of left[i][from + k] panel[k][v]. */
+INLINE void tile(int rows, int vectors, long from, long depth, const float *const *left, const float *panel, const float *start,
                  float *const *out, long at, long gap, const char *ahead)
 {
     Vector sum[MOST_ROWS][4];
     const float *row[MOST_ROWS];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
-        row[i] = left[i];
+        row[i] = left[i] + from;
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            sum[i][v] = start ? load(start + v * LANES) : load(out[i] + at + v * gap);
+            sum[i][v] = splat(0);
     }
     for (long k = 0; k < depth; k++) {
         Vector right[4];
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             right[v] = load(panel + v * LANES);
-        __builtin_prefetch(ahead + k * LINE, 0, 2);
+        if (rows > 1)
+            __builtin_prefetch(ahead + k * LINE, 0, 2);
+        else /* it reads the panel as fast as memory gives it */
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                __builtin_prefetch(panel + (AHEAD_ALONE * vectors + v) * LANES, 0, 3);
         panel += vectors * LANES;
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
@@ -79,14 +86,14 @@ INLINE void tile(int rows, int vectors, long depth, const float *const *left, co
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            store(out[i] + at + v * gap, sum[i][v]);
+            store(out[i] + at + v * gap, sum[i][v] + load(start ? start + v * LANES : out[i] + at + v * gap));
 }
 
 #define TILE(R, V)                                                                                                     \
-    static void tile_##R##_##V(long depth, const float *const *left, const float *panel, const float *start,          \
-                               float *const *out, long at, long gap, const char *ahead)                                \
+    static void tile_##R##_##V(long from, long depth, const float *const *left, const float *panel,                    \
+                               const float *start, float *const *out, long at, long gap, const char *ahead)            \
     {                                                                                                                  \
-        tile(R, V, depth, left, panel, start, out, at, gap, ahead);                                                    \
+        tile(R, V, from, depth, left, panel, start, out, at, gap, ahead);                                              \
     }
 #define TILES(V) TILE(1, V) TILE(2, V) TILE(3, V) TILE(4, V) TILE(5, V) TILE(6, V) TILE(7, V) TILE(8, V)
 TILES(1) TILES(2) TILES(3) TILES(4)
@@ -97,13 +104,17 @@ static Tile *const tiles[4][MOST_ROWS] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)
 static void product(long rows, int vectors, long depth, const float *const *left, const float *panel,
                     const float *start, float *const *out, long at, long gap, Ahead *ahead)
 {
-    long most = ROWS_OF(vectors), count = (rows + most - 1) / most;
-    for (long t = 0; t < count; t++) {
-        long low = rows * t / count, high = rows * (t + 1) / count;
-        const char *next = (const char *)(panel + (vectors + t * (LINE / 4 / LANES)) * depth * LANES);
-        if (t * LINE >= vectors * LANES * 4)
-            next = next_lines(ahead, depth, panel);
-        tiles[vectors - 1][high - low - 1](depth, left + low, panel, start, out + low, at, gap, next);
+    long most = ROWS_OF(vectors), count = (rows + most - 1) / most, parts = depth / DEPTH + 1;
+    for (long p = 0; p < parts; p++) {
+        long from = depth * p / parts, to = depth * (p + 1) / parts, behind = to * vectors * LANES;
+        for (long t = 0; t < count; t++) {
+            long low = rows * t / count, high = rows * (t + 1) / count, lines = t * (to - from);
+            const char *next = (const char *)(panel + behind) + lines * LINE;
+            if (lines * LINE >= (to - from) * vectors * LANES * (long)sizeof(float))
+                next = next_lines(ahead, to - from, panel);
+            tiles[vectors - 1][high - low - 1](from, to - from, left + low, panel + from * vectors * LANES,
+                                               p ? 0 : start, out + low, at, gap, next);
+        }
     }
 }
 

@@ -136,10 +136,10 @@ static void add_block(const Layer *l, long from, long to, int fresh, Space *spac
     add_weight(l, rows, l->hidden, space->units, first, (int)planes, low, high, space->h, space->panel, fresh,
                l->dweight_h, &space->ahead);
     for (long at = 0; at < width && l->part == 0; at += LANES) {
-        Vector sum = fresh ? splat(0) : load(l->dbias + at);
+        Vector sum = splat(0);
         for (long k = 0; k < rows; k++)
             sum += load(gates[k] + at);
-        store(l->dbias + at, sum);
+        store(l->dbias + at, fresh ? sum : load(l->dbias + at) + sum);
     }
 }
 
@@ -201,6 +201,44 @@ EXPORT int gradients(const Layer *l)
         look_ahead(l, &space, b - 1, 1);
         add_block(l, space.blocks[b], space.blocks[b + 1], b == space.count - 1, &space);
     }
+    leave(&space);
+    return 0;
+}
+
+/* The products of x with W_ih alone, into the gates of every row: what a step without x starts from. */
+EXPORT int inputs(const Layer *l)
+{
+    Space space;
+    if (!enter(l, &space, 0))
+        return 1;
+    for (long b = 0; b < space.count; b++)
+        block_product(l, space.blocks[b], space.blocks[b + 1], space.left, space.out, &space.ahead);
+    leave(&space);
+    return 0;
+}
+
+/* One step in decoding: `first_h`, and `first_c` where there is one, become the state after it.
+ *
+ * Where x is null its product is in the gates already. Weights larger than the second-level cache are read from their
+ * other end every second time (`turned`): what was read last is still near then.
+ */
+EXPORT int step(Layer *l)
+{
+    Space space;
+    if (!enter(l, &space, 0))
+        return 1;
+    if (l->x)
+        block_product(l, 0, 1, space.left, space.out, &space.ahead);
+    long rows = step_rows(l, 0, space.rows);
+    for (long r = 0; r < rows; r++) {
+        space.left[r] = space.rows[r].h;
+        space.out[r] = space.rows[r].gates;
+    }
+    step_product(l, rows, l->hidden, space.left, packed_h(l), 0, space.out, first_plane_h(l->kind) * l->padded,
+                 space.rows, &space.ahead);
+    for (long r = 0; r < rows; r++) /* only now: every panel has read the old state */
+        memcpy((float *)space.rows[r].h, space.rows[r].out, (size_t)l->hidden * sizeof(float));
+    l->turned = !l->turned;
     leave(&space);
     return 0;
 }
