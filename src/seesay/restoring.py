@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesay.engines import Engine, has_torch, open_engine
 from seesay.errors import CheckpointError
-from seesay.recipe import AnyRecipe, read_recipe
 from seesay.training.folder import RunFolder
+
+if TYPE_CHECKING:  # recipes take a tenth of a second to import, which using a model need not wait for
+    from seesay.recipe import AnyRecipe
 
 
 def recipe_in(run: Path) -> AnyRecipe:
     """The recipe of a run folder; CheckpointError where the folder is not one."""
+    from seesay.recipe import read_recipe
+
     file = RunFolder(run).recipe
     if not file.exists():
         raise CheckpointError(

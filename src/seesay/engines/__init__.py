@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from seesay.checkpoint import Arrays
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.errors import MissingPart, UnknownName
-from seesay.recipe import AnyStage, Training
 from seesay.training.schedules import Schedule
 from seesay.training.step import Step
 from seesay.training.worth import Judge
+
+if TYPE_CHECKING:  # recipes take a tenth of a second to import, which using a model need not wait for
+    from seesay.recipe import AnyStage, Training
 
 ENGINES = ("torch", "numpy")
 

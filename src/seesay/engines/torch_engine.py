@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from seesay import models
 from seesay.checkpoint import Arrays
 from seesay.decoding import search
 from seesay.decoding.settings import Decoding, Hypothesis
-from seesay.recipe import AnyStage, SelfCriticalStage, TagStage, Training
 from seesay.training import averaging, loop, state
 from seesay.training.objectives import CrossEntropy, Objective, Tagging
 from seesay.training.scheduled_sampling import share_at
@@ -23,6 +22,9 @@ from seesay.training.schedules import Schedule
 from seesay.training.self_critical import SelfCritical
 from seesay.training.step import Step
 from seesay.training.worth import Judge
+
+if TYPE_CHECKING:  # recipes take a tenth of a second to import, which using a model need not wait for
+    from seesay.recipe import AnyStage, SelfCriticalStage, Training
 
 
 class TorchEngine:
@@ -131,6 +133,8 @@ class TorchEngine:
 
 def objective_of(stage: AnyStage, epoch: int = 0, judge: Judge | None = None) -> Objective:
     """What a stage minimises in its `epoch`, counted from 0; a self-critical one needs a `judge`."""
+    from seesay.recipe import SelfCriticalStage, TagStage
+
     if isinstance(stage, TagStage):
         return Tagging(stage.label_smoothing)
     if isinstance(stage, SelfCriticalStage):
