@@ -2,13 +2,14 @@
 
     .venv/bin/python benchmarks/recurrent.py [--rounds 15] [--threads 1 2] [--only "LSTM (a)" ...] [--cpu-time]
 
-Three take turns in one process, with the same weights and inputs: torch.nn, ours in NumPy, and ours with the compiled
-step where there is one (`python -m seesay.scratch.compiled` tells). All give gradients by the input, by the initial
+Two take turns in one process, with the same weights and inputs: torch.nn, and ours in NumPy or with the compiled step
+where there is one (`python -m seesay.scratch.compiled` tells). All give gradients by the input, by the initial
 state and by every weight. Sizes: (a) batch 32, 64 steps, 128 in and 128 hidden, 2 layers, both directions; (b) batch
 64, 30 steps, 512 and 512, 1 layer; (c) batch 16, lengths from 50 to 200, 40 in and 256 hidden, 3 layers, both
 directions, packed by torch. A ratio above 1 means that ours is faster. The peak is that of multiply-adds in registers
-on one thread, in C, times the threads. Then: one step of decoding at batch 1, and the memory that a training step
-takes, each side in a process of its own.
+on one thread, in C, times the threads; it is taken before and after every step, since clocks wander, and a share is the
+median over the rounds. Then: one step of decoding at batch 1, and the memory that a training step takes, each side in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -116,16 +117,24 @@ def contestants(kind: Any, size: str) -> tuple[Callable[[], Any], Callable[[], A
     return our_step, their_step
 
 
-def in_turns(steps: tuple[Callable[[], Any], ...], rounds: int) -> list[float]:
-    """The median milliseconds of each, after one round that does not count."""
-    times: list[list[float]] = [[] for _ in steps]
+def in_turns(
+    steps: tuple[Callable[[], Any], ...], rounds: int, peak: Callable[[], float] | None = None
+) -> list[tuple[float, float]]:
+    """The median milliseconds of each, after one round that does not count, and the median of 1 / (seconds peak).
+
+    The peak of a step is the mean of that before and that after it; without one it counts as 1.
+    """
+    times: list[list[tuple[float, float]]] = [[] for _ in steps]
     for _ in range(rounds + 1):
         gc.collect()
         for step, found in zip(steps, times, strict=True):
+            before = peak() if peak else 1.0
             began = _clock()
             step()
-            found.append((_clock() - began) * 1e3)
-    return [statistics.median(found[1:]) for found in times]
+            took = _clock() - began
+            found.append((took * 1e3, 2 / (took * (before + (peak() if peak else 1.0)))))
+    counted = [list(zip(*found[1:], strict=True)) for found in times]
+    return [(statistics.median(took), statistics.median(rate)) for took, rate in counted]
 
 
 def products(kind: Any, size: str) -> float:
@@ -136,16 +145,16 @@ def products(kind: Any, size: str) -> float:
     return sum(6e-9 * rows * array.size for name, array in layer.parameters.items() if name.startswith("weight"))
 
 
-def peak() -> float:
-    """Thousands of millions of operations a second that one thread reaches: of seven tries the median."""
+def measured_peak() -> Callable[[], float]:
+    """A function that measures, in two milliseconds, the thousands of millions of operations a second of one thread."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "peak.c", Path(folder) / "peak.so"
         source.write_text(PEAK, encoding="utf-8")
         flags = ["-O3", "-march=native", "-shared", "-fPIC", "-ffp-contract=fast", f"-I{sources()[0].parent}"]
         subprocess.run([*compiler(), *flags, str(source), "-o", str(target)], check=True)
         function = ctypes.CDLL(str(target)).peak
-        function.restype, function.argtypes = ctypes.c_double, [ctypes.c_long]
-        return statistics.median(function(4_000_000) for _ in range(7))
+    function.restype, function.argtypes = ctypes.c_double, [ctypes.c_long]
+    return partial(function, 800_000)
 
 
 def ours_as(use: bool, step: Callable[[], Any]) -> Any:
@@ -179,7 +188,7 @@ def decoding(rounds: int) -> None:
         steps["torch.nn.LSTMCell"] = lambda: cell(tensor, held)
         # Each takes many steps running, as in decoding: one alone would find the others' weights in the cache.
         runs = tuple(partial(_repeat, step, 50) for step in steps.values())
-        medians = {name: each / 50 for name, each in zip(steps, in_turns(runs, rounds), strict=True)}
+        medians = {name: each / 50 for name, (each, _) in zip(steps, in_turns(runs, rounds), strict=True)}
     for name, milliseconds in medians.items():
         against = (medians[f"torch.nn.{other}"] / milliseconds for other in ("LSTM", "LSTMCell"))
         print(f"decoding step, {name}: {milliseconds * 1e3:.0f} us; ", end="")
@@ -217,7 +226,7 @@ def memory(names: list[str], sides: list[str]) -> None:
         print(f"memory of a training step, {name}: torch.nn {found['torch.nn']:.0f} MB, {', '.join(parts)}")
 
 
-def training(threads: int, rounds: int, names: list[str], sides: list[str], best: float) -> None:
+def training(threads: int, rounds: int, names: list[str], sides: list[str], peak: Callable[[], float]) -> None:
     """A line for each row, with all sides on so many threads."""
     torch.set_num_threads(threads)
     set_num_threads(threads)
@@ -227,15 +236,15 @@ def training(threads: int, rounds: int, names: list[str], sides: list[str], best
         our_step, their_step = contestants(kind, size)
         steps = {side: partial(ours_as, side == "compiled", our_step) for side in sides[:-1]}
         difference = max(float(np.abs(step() - their_step()).max()) for step in steps.values())
-        *ours, theirs = in_turns((*steps.values(), their_step), rounds)
-        print(f"{name}, {threads} threads: torch.nn {theirs:.1f} ms", end="")
-        for side, found in zip(steps, ours, strict=True):
-            share = products(kind, size) / (found / 1e3) / (best * threads)
-            print(
-                f"; {side} {found:.1f} ms, ratio {theirs / found:.2f} (aim {aims[side == 'compiled']}), "
-                f"{share:.0%} of the peak",
-                end="",
+        parts = []
+        for side, step in steps.items():  # in pairs: a third in turn would empty the caches of the other two
+            (found, rate), (theirs, _) = in_turns((step, their_step), rounds, peak)
+            share = products(kind, size) * rate / threads
+            parts.append(
+                f"{side} {found:.1f} ms against {theirs:.1f}, ratio {theirs / found:.2f} "
+                f"(aim {aims[side == 'compiled']}), {share:.0%} of the peak"
             )
+        print(f"{name}, {threads} threads: {'; '.join(parts)}", end="")
         print(f"; largest difference {difference:.1e}", flush=True)
 
 
@@ -259,12 +268,12 @@ def main() -> None:
         print(f"no compiled step: {reason()}")
         del sides[0]
     try:
-        best = peak()
+        peak = measured_peak()
     except (NotBuilt, OSError, subprocess.CalledProcessError) as fault:
         parser.error(f"the peak needs a C compiler: {fault}")
-    print(f"peak of one thread: {best:.0f} GFLOP/s")
+    print(f"peak of one thread now: {statistics.median(peak() for _ in range(7)):.0f} GFLOP/s")
     for threads in options.threads:
-        training(threads, options.rounds, options.only, sides, best)
+        training(threads, options.rounds, options.only, sides, peak)
     torch.set_num_threads(1)
     set_num_threads(1)
     decoding(options.rounds)

@@ -24,8 +24,18 @@ from seesay.data.features import open_writer
 COMMANDS = {
     "features": ["--flipped", "--on-bad", "--output", "-o", "folder"],
     "train": ["--output", "--resume", "--set", "-o", "recipe"],
-    "evaluate": ["--beam", "--captions", "--features", "--json", "--length-penalty", "--min-length", "--no-repeat"]
-    + ["--precision", "--split", "run"],
+    "evaluate": [
+        "--beam",
+        "--captions",
+        "--features",
+        "--json",
+        "--length-penalty",
+        "--min-length",
+        "--no-repeat",
+        "--precision",
+        "--split",
+        "run",
+    ],
     "caption": [
         "--beam",
         "--device",
@@ -381,7 +391,10 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "a truncated JPEG": (lambda p: a_folder_with(p, "cut.jpg", p.photo.read_bytes()[:5000]), "cut.jpg"),
     "text named .jpg": (lambda p: a_folder_with(p, "text.jpg", b"hello, this is text"), "text.jpg"),
     "a decompression bomb": (lambda p: a_folder_with(p, "bomb.png", bomb()), "bomb.png"),
-    "features into no folder": (lambda p: ["features", p.road / "photos", "-o", p.tmp / "no" / "x.h5"], "x.h5"),
+    "features into no folder": (
+        lambda p: ["features", p.road / "photos", "-o", p.file("no", "") / "x.h5"],
+        "no: the folder cannot be made",
+    ),
     "features of other pictures": (
         lambda p: ["features", p.file("one/a.jpg", p.photo.read_bytes()).parent, "-o", p.road / "grids.h5"],
         "grids.h5",

@@ -10,6 +10,8 @@ How a block is checked depends on its language:
 
 from __future__ import annotations
 
+import ast
+import codeop
 import json
 import re
 import shlex
@@ -145,6 +147,30 @@ def test_the_docs_in_reading_order(check: Callable[[Path], None], folder: Path) 
 @pytest.mark.parametrize("name", OF_RECURRENCE)
 def test_a_page_on_recurrence_stands_alone(check: Callable[[Path], None], name: str) -> None:
     check(REPOSITORY / "docs" / name)
+
+
+def _pieces(text: str) -> list[str]:
+    """What Python's prompt makes of pasted text: it runs a statement as soon as it can be complete."""
+    pieces: list[str] = []
+    waiting: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        waiting.append(line)
+        if codeop.compile_command("\n".join(waiting), "<prompt>", "single") is not None:
+            pieces.append("\n".join(waiting))
+            waiting = []
+    return [*pieces, *filter(None, waiting)]
+
+
+@pytest.mark.parametrize("name", ["cell.md", "through-time.md", "autograd.md"])
+def test_blocks_can_be_pasted_into_the_prompt(name: str) -> None:
+    """A blank line ends a definition there, so that none may stand in one, and one must stand after each."""
+    for block in blocks(REPOSITORY / "docs" / name):
+        if block.language == "python":
+            try:
+                pasted = [statement for piece in _pieces(block.text) for statement in ast.parse(piece).body]
+            except SyntaxError as fault:
+                pytest.fail(f"{block}: {fault}")
+            assert [*map(ast.dump, pasted)] == [*map(ast.dump, ast.parse(block.text).body)], str(block)
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)

@@ -139,7 +139,7 @@ def seesay(*words):
 
 seesay("train", {recipe!r}, "-o", {run!r})
 seesay("evaluate", {run!r}, "--split", "test")
-sys.stdin = SimpleNamespace(buffer=io.BytesIO(b"the run walk .\\n\\nthey run\\n"))
+sys.stdin = SimpleNamespace(buffer=io.BytesIO(b"the run walk .\\n\\nthey run\\n"), isatty=lambda: False)
 seesay("tag", {run!r})
 assert not any(name.split(".")[0] == "torch" for name in sys.modules)
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # scoring needs no torch, so neither does printing scores
     from seesay.metrics.scoring import Evaluation
@@ -109,7 +110,8 @@ def print_tag_scores(scores: TagScores) -> None:
         )
     table = Table("tag", "precision", "recall", "F1", "words", title="the ten hardest tags", title_justify="left")
     for name, one in sorted(scores.per_tag.items(), key=lambda item: item[1].f1)[:10]:
-        table.add_row(name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.words:,}")
+        tag = Text(name)  # a tag may be [X] or :dog:, which rich would take for its own
+        table.add_row(tag, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.words:,}")
     console.print(table)
     taken = ", ".join(f"{gold} for {found} {count}" for gold, found, count in scores.mistakes()[:5])
     if taken:

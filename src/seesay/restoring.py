@@ -28,6 +28,10 @@ def recipe_in(run: Path) -> AnyRecipe:
 
 def best_of(run: Path) -> Path:
     """The best checkpoint of a run folder, or the file itself; CheckpointError where there is none yet."""
+    if not run.exists():
+        raise CheckpointError(
+            f"{run}: not found; expected a run folder, as 'seesay train' makes it, or a checkpoint; check the path."
+        )
     if not run.is_dir():
         return run
     file = run / "checkpoints" / "best.safetensors"

@@ -65,6 +65,9 @@ class Tagger:
     def _batch(self, sentences: Sequence[Sequence[str]]) -> TagBatch:
         for words in sentences:
             if len(words) > LONGEST:
-                raise DataError(f"sentence: received {len(words):,} words; expected at most {LONGEST:,}; split it.")
+                raise DataError(
+                    f"sentence '{' '.join(words[:3]):.60} ...': received {len(words):,} words; expected at most "
+                    f"{LONGEST:,}; split it."
+                )
         untagged = [Sentence(tuple(words), ("",) * len(words)) for words in sentences]
         return next(TagSet.build(untagged, self.lexicon, unknown_tags=True).in_order(len(untagged)))

@@ -129,14 +129,22 @@ def test_two_equal_runs_on_numpy_have_equal_bits(tagging: Make, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (['model.name="attend_tell"'], RecipeError, "Unknown model 'attend_tell'.*captioning_rnn.*engine 'torch'"),
+        (
+            ['model.name="attend_tell"'],
+            RecipeError,
+            "received 'attend_tell' with .*captioning_rnn.*take engine 'torch'",
+        ),
         (['training.device="cuda"'], RecipeError, "device: received 'cuda'; expected cpu"),
         (['training.precision="bf16"'], RecipeError, "training.precision: received 'bf16' with engine 'numpy'"),
         (["stages.0.doubly_stochastic=0.5"], RecipeError, "doubly_stochastic: received 0.5 with engine 'numpy'"),
         (["model.hiden_size=3"], UnknownName, "hiden_size.*hidden_size"),
         (["model.hidden_size=0"], RecipeError, "model.hidden_size: received 0"),
         (['model.cell="gru"'], SeesayError, "gru"),
-        (['model.name="bilstm_tagger"'], RecipeError, "Unknown model 'bilstm_tagger'"),
+        (
+            ['model.name="bilstm_tagger"'],
+            RecipeError,
+            "'bilstm_tagger', a model for task 'tag'; expected one for 'caption'",
+        ),
     ],
 )
 def test_what_the_numpy_engine_cannot_do_is_said(

@@ -226,3 +226,14 @@ def test_captioner_needs_its_special_words() -> None:
         model.sample(np.ones((1, 5)))
     with pytest.raises(DataError, match=r"features: expected \(N, input_dim=5\)"):
         model.loss(np.ones((1, 4)), np.array([[1, 1]]))
+
+
+def test_bad_sizes_are_named() -> None:
+    words = {"<NULL>": 0, "<START>": 1, "<END>": 2}
+    with pytest.raises(DataError, match=r"^hidden_dim: expected 1 or more, received 0"):
+        scratch.CaptioningRNN(words, 5, 4, 0)
+    with pytest.raises(DataError, match=r"^max_length: expected 0 or more, received -1"):
+        scratch.CaptioningRNN(words, 5, 4, 3).sample(np.ones((1, 5)), -1)
+    _, cache = scratch.word_embedding_forward(np.array([[1]]), np.zeros((3, 2)))
+    with pytest.raises(DataError, match=r"^dout: expected .* of float64, received .* of int64"):
+        scratch.word_embedding_backward(np.ones((1, 1, 2), int), cache)

@@ -221,3 +221,15 @@ def test_ids_of_another_lexicon_are_refused() -> None:
         ours(np.full((1, 2, 3), 11), [2])
     with pytest.raises(DataError, match="lengths"):
         ours(np.ones((1, 2, 3), np.int64), [3])
+
+
+def test_ids_that_are_no_array_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^ids: received list; expected an array \(batch, time, 3\)"):
+        tagger()([[[1, 1, 1]]], [1])
+
+
+def test_tagging_leaves_what_was_frozen_frozen_and_takes_no_sentence() -> None:
+    ours = tagger()
+    ours.dropout.eval()
+    assert ours.tag(np.zeros((0, 4, 3), np.int64), []) == []
+    assert ours.training and not ours.dropout.training

@@ -144,17 +144,30 @@ def tag(run: Run, device: Device = "cpu", engine: On = None) -> None:
 
     Example: `echo "The dog runs ." | seesay tag runs/tagger`
     """
-    from seesay.errors import DataError
     from seesay.tagger import Tagger
 
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise DataError(f"standard input: received {fault.reason} at byte {fault.start}; expected UTF-8.") from None
-    sentences = [line.split() for line in text.splitlines()]
-    tagger = Tagger.open(run, device, engine.value if engine else None)
+    tagger = Tagger.open(run, device, engine.value if engine else None)  # first: nobody should type for a wrong run
+    if sys.stdin.isatty():
+        print("Type sentences, words between spaces; Ctrl-D on a line of its own ends them.", file=sys.stderr)
+    sentences = [line.split() for line in _typed()]
     for words, tags in zip(sentences, tagger.tag(sentences), strict=True):
         print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
+
+
+def _typed() -> list[str]:
+    """The lines of standard input, in UTF-8; only a line feed ends one, as in column files."""
+    from seesay.errors import DataError
+
+    content = sys.stdin.buffer.read()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = content.count(b"\n", 0, fault.start) + 1
+        raise DataError(
+            f"standard input, line {line}: received bytes that are not UTF-8 ({fault.reason}); expected text in UTF-8; "
+            "convert it first."
+        ) from None
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def report(run: Run) -> None:

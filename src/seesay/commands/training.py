@@ -25,9 +25,12 @@ def features(
 
     Example: `seesay features photos -o grids.h5`
     """
+    from seesay.files import make_folder
     from seesay.progress import bar, describe_extraction
     from seesay.vision.extraction import extract
 
+    if folder.is_dir():  # what is wrong with it is told before anything is made
+        make_folder(output.parent)
     with bar("features", "pictures") as advance:
         summary = extract(folder, output, flipped=flipped, on_bad=on_bad.value, progress=advance)
     print("\n".join(describe_extraction(output, summary)))

@@ -21,6 +21,7 @@ from seesay.errors import DataError
 
 _SETTING = re.compile(r"# *\w+ = ")  # a comment such as `# sent_id = 4`, however many words it has
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # the first column of CoNLL-U: 7, 7-8 or 7.1
+_GZIP = b"\x1f\x8b"  # how its files begin; treebanks often come so
 
 
 class Sentence(NamedTuple):
@@ -126,6 +127,8 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     """All lines with their numbers from 1; blank ones are empty."""
     try:
         content = path.read_bytes()
+        if content.startswith(_GZIP):
+            raise DataError(f"{path}: received a file packed by gzip; expected text; unpack it with gunzip.")
         text = content.decode("utf-8-sig")
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); expected tagged sentences; check the path."

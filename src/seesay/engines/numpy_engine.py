@@ -16,7 +16,8 @@ from seesay.cores import single_threaded_products
 from seesay.data.batches import CaptionBatch
 from seesay.decoding import numpy_search
 from seesay.decoding.settings import Decoding, Hypothesis
-from seesay.errors import RecipeError, UnknownName
+from seesay.engines import has_torch
+from seesay.errors import RecipeError
 from seesay.recipe import AnyStage, SelfCriticalStage, Stage, Training
 from seesay.scratch import Tensor, functional, no_grad, optim
 from seesay.scratch.captioner import Captioner
@@ -62,7 +63,7 @@ class NumpyEngine:
         """A fresh model."""
         known = MODELS[task]
         if name not in known:
-            raise RecipeError(f"training.engine = 'numpy': {UnknownName('model', name, known)} Or take engine 'torch'.")
+            raise _unknown(name, task)
         parameters = inspect.signature(known[name].__init__).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in _NOT_SETTINGS}
         check_settings(name, settings, defaults)
@@ -179,6 +180,18 @@ def loss_of(model: Any, batch: Any, label_smoothing: float = 0.0) -> tuple[Tenso
         logits, targets = model(batch.ids, batch.lengths), batch.targets
     loss = functional.cross_entropy(logits, targets, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return loss, int((targets >= 0).sum())
+
+
+def _unknown(name: str, task: str) -> RecipeError:
+    """The error for a model that this engine does not have for the task."""
+    for other, known in MODELS.items():
+        if name in known:
+            return RecipeError(f"model.name: received '{name}', a model for task '{other}'; expected one for '{task}'.")
+    instead = "take engine 'torch'" if has_torch() else "install torch, whose engine has more"
+    return RecipeError(
+        f"model.name: received '{name}' with engine 'numpy'; expected {', '.join(MODELS[task])}, all that it has for "
+        f"task '{task}'; choose from these, or {instead}."
+    )
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:

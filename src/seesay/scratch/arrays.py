@@ -56,6 +56,8 @@ def expect_float(name: str, dtype: DTypeLike) -> None:
 
     >>> expect_float("x", np.float32)
     """
+    if dtype is None:  # which NumPy takes for float64
+        raise DataError(f"{name}: expected float32 or float64, received None.")
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DataError(f"{name}: expected float32 or float64, received {np.dtype(dtype)}.")
 
@@ -66,7 +68,11 @@ def expect_lengths(lengths: object, time: int, batch: int) -> NDArray[np.intp]:
     >>> expect_lengths([3, 0], time=3, batch=2)
     array([3, 0])
     """
-    found = np.asarray(lengths)
+    try:
+        found = np.asarray(lengths)
+    except ValueError:
+        received = "lists of several lengths"
+        raise DataError(f"lengths: expected (batch={batch}) of whole numbers, received {received}.") from None
     if found.shape != (batch,) or (batch and found.dtype.kind not in "iu"):
         received = f"{found.shape} of {found.dtype}"
         raise DataError(f"lengths: expected (batch={batch}) of whole numbers, received {received}.")

@@ -56,6 +56,9 @@ class CaptioningRNN:
         if "<NULL>" not in word_to_idx:
             raise DataError("word_to_idx: expected the word '<NULL>', which pads captions; received none.")
         expect_float("dtype", dtype)
+        for name, size in (("input_dim", input_dim), ("wordvec_dim", wordvec_dim), ("hidden_dim", hidden_dim)):
+            if size < 1:
+                raise DataError(f"{name}: expected 1 or more, received {size}.")
         self.cell_type, self.dtype = cell_type, np.dtype(dtype)
         self.word_to_idx = dict(word_to_idx)
         self.idx_to_word = {i: word for word, i in word_to_idx.items()}
@@ -108,6 +111,8 @@ class CaptioningRNN:
         """
         if "<START>" not in self.word_to_idx:
             raise DataError("word_to_idx: expected the word '<START>', which sampling begins with; received none.")
+        if max_length < 0:
+            raise DataError(f"max_length: expected 0 or more, received {max_length}.")
         p, features = self.params, self._features(features)
         h = features @ p["W_proj"] + p["b_proj"]
         c = np.zeros_like(h)

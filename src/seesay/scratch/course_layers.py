@@ -26,7 +26,7 @@ def word_embedding_forward(x: Array, W: Array) -> tuple[Array, Cache]:  # noqa: 
     expect("W", W, {"V": None, "D": None})
     expect_float("W", W.dtype)
     _expect_ids("x", x, len(W))
-    return W[x], (x.copy(), W.shape)
+    return W[x], (x.copy(), W)
 
 
 def word_embedding_backward(dout: Array, cache: Cache) -> Array:
@@ -36,9 +36,9 @@ def word_embedding_backward(dout: Array, cache: Cache) -> Array:
     >>> word_embedding_backward(np.array([[[2.0], [3.0]]]), cache).tolist()
     [[0.0], [5.0]]
     """
-    x, shape = cache
-    expect("dout", dout, {"N": x.shape[0], "T": x.shape[1], "D": shape[1]})
-    dW = np.zeros(shape, dout.dtype)  # noqa: N806
+    x, W = cache  # noqa: N806
+    expect("dout", dout, {"N": x.shape[0], "T": x.shape[1], "D": W.shape[1]}, W.dtype)
+    dW: Array = np.zeros_like(W)  # noqa: N806
     np.add.at(dW, x, dout)  # unlike dW[x] += dout, this counts a word as often as it stands there
     return dW
 

@@ -83,6 +83,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
     values = as_tensor(x)
     if not training or p == 0:
         return values
+    if values.dtype.kind != "f":
+        raise DataError(f"dropout: received {values.dtype}; expected float32 or float64; convert it first.")
     if generator is None:
         raise DataError("dropout: received no generator; expected np.random.default_rng(seed); see Module.seed.")
     draws = generator.random(values.shape, values.dtype.type)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seesay.errors import DataError
 from seesay.scratch.arrays import Array
-from seesay.scratch.operations import Made
+from seesay.scratch.operations import Made, as_rows
 from seesay.scratch.rearranging import scatter_rows
 
 
@@ -57,22 +57,21 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Made:
         raise DataError(f"linear: received x {x.shape} and weight {weight.shape}; expected x (*, I), weight (O, I).")
     if bias is not None and bias.shape != (outputs,):
         raise DataError(f"linear: received bias {bias.shape} with weight {weight.shape}; expected ({outputs},).")
-    shape, rows = x.shape, x.reshape(-1, x.shape[-1])
+    shape, rows = x.shape, as_rows(x)
     value = rows @ weight.T
     if bias is not None:
         value += bias
-    width = weight.shape[0]
 
     def by_x(d: Array) -> Array:
-        product: Array = d.reshape(-1, width) @ weight
+        product: Array = as_rows(d) @ weight
         return product.reshape(shape)
 
     def by_weight(d: Array) -> Array:
-        product: Array = d.reshape(-1, width).T @ rows
+        product: Array = as_rows(d).T @ rows
         return product
 
-    backs = (by_x, by_weight, lambda d: d.reshape(-1, width).sum(0))
-    return value.reshape(*shape[:-1], width), backs[: 2 if bias is None else 3]
+    backs = (by_x, by_weight, lambda d: as_rows(d).sum(0))
+    return value.reshape(*shape[:-1], weight.shape[0]), backs[: 2 if bias is None else 3]
 
 
 def embedding(weight: Array, ids: Array, padding_idx: int | None) -> Made:
@@ -80,6 +79,8 @@ def embedding(weight: Array, ids: Array, padding_idx: int | None) -> Made:
     if weight.ndim != 2:
         raise DataError(f"embedding: received weight {weight.shape}; expected (V, D).")
     size = len(weight)
+    if padding_idx is not None and not -size <= padding_idx < size:
+        raise DataError(f"embedding: received padding_idx {padding_idx}; expected one of {size} rows.")
     if ids.dtype.kind not in "iu" and ids.size:
         raise DataError(f"embedding: received ids of {ids.dtype}; expected whole numbers.")
     ids = ids.astype(np.intp)  # a copy: the caller may fill his again before the way back

@@ -66,7 +66,7 @@ def apply(kind: type[N], operation: Callable[..., Made], operands: tuple[Any, ..
     nodes = _alike(kind, operation, operands)
     try:
         value, backs = operation(*(node.data for node in nodes), *settings)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         shapes = " and ".join(str(node.data.shape) for node in nodes)
         raise DataError(f"{operation.__name__}: received {shapes}; expected shapes that fit: {error}.") from None
     result = kind(value)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from seesay.errors import CheckpointError
+from seesay.errors import CheckpointError, DataError
 from seesay.scratch.arrays import Array, expect_float
 from seesay.scratch.tensor import Tensor
 
@@ -142,6 +142,19 @@ class Module:
         return self
 
 
+def expect_sizes(dtype: DTypeLike, **sizes: int) -> None:
+    """Raises DataError, naming it, for a size that is no whole number from 1, and for a dtype but float32 and float64.
+
+    >>> expect_sizes(np.float32, in_features=3)
+    """
+    expect_float("dtype", dtype)
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise DataError(f"{name}: received {size!r}; expected a whole number.")
+        if size < 1:
+            raise DataError(f"{name}: received {size}; expected 1 or more.")
+
+
 class ModuleList(Module):
     """Modules in a row, named 0, 1, 2, ...
 
@@ -155,8 +168,9 @@ class ModuleList(Module):
         self._items = list(modules)
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        """The modules by their numbers."""
-        return ((str(place), module) for place, module in enumerate(self._items))
+        """The modules by their numbers, then those that a subclass has as attributes."""
+        yield from ((str(place), module) for place, module in enumerate(self._items))
+        yield from super().children()
 
     def append(self, module: Module) -> None:
         """Adds one at the end."""

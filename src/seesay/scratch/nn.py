@@ -25,8 +25,7 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import functional
-from seesay.scratch.arrays import expect_float
-from seesay.scratch.module import Module, ModuleList, Parameter, Sequential
+from seesay.scratch.module import Module, ModuleList, Parameter, Sequential, expect_sizes
 from seesay.scratch.nn_cells import GRUCell, LSTMCell, RNNCell
 from seesay.scratch.nn_recurrent import GRU, LSTM, RNN
 from seesay.scratch.tensor import Tensor
@@ -67,7 +66,7 @@ class Linear(Module):
         seed: Seed = 0,
     ) -> None:
         super().__init__()
-        _expect_sizes(dtype, in_features=in_features, out_features=out_features)
+        expect_sizes(dtype, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         bound, generator = in_features**-0.5, np.random.default_rng(seed)
         self.weight = Parameter(generator.uniform(-bound, bound, (out_features, in_features)).astype(dtype))
@@ -96,10 +95,11 @@ class Embedding(Module):
         seed: Seed = 0,
     ) -> None:
         super().__init__()
-        _expect_sizes(dtype, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        expect_sizes(dtype, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise DataError(f"padding_idx: received {padding_idx}; expected one of {num_embeddings} rows.")
-        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings  # counted from 0, as in torch
         table = np.random.default_rng(seed).standard_normal((num_embeddings, embedding_dim)).astype(dtype)
         if padding_idx is not None:
             table[padding_idx] = 0
@@ -149,18 +149,11 @@ class LayerNorm(Module):
     ) -> None:
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        _expect_sizes(dtype, normalized_shape=min(self.normalized_shape, default=0))
-        self.eps = eps
+        expect_sizes(dtype, normalized_shape=min(self.normalized_shape, default=0))
+        self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Tensor:
         """See the class."""
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-
-
-def _expect_sizes(dtype: DTypeLike, **sizes: int) -> None:
-    expect_float("dtype", dtype)
-    for name, size in sizes.items():
-        if size < 1:
-            raise DataError(f"{name}: received {size}; expected 1 or more.")

@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import cells
-from seesay.scratch.arrays import Array, Weights, expect, expect_float
-from seesay.scratch.module import Module, Parameter
+from seesay.scratch.arrays import Array, Weights, expect
+from seesay.scratch.module import Module, Parameter, expect_sizes
 from seesay.scratch.tensor import Tensor, as_tensor, joint
 
 Seed = np.random.Generator | int
@@ -26,11 +26,8 @@ class CellModule(Module):
         self, input_size: int, hidden_size: int, bias: bool, gates: int, letters: str, dtype: DTypeLike, seed: Seed
     ) -> None:
         super().__init__()
-        expect_float("dtype", dtype)
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 1:
-                raise DataError(f"{name}: received {size}; expected 1 or more.")
-        self.input_size, self.hidden_size, self.letters = input_size, hidden_size, letters
+        expect_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size, self.bias, self.letters = input_size, hidden_size, bias, letters
         bound, generator, rows = hidden_size**-0.5, np.random.default_rng(seed), gates * hidden_size
 
         def drawn(*shape: int) -> Parameter:

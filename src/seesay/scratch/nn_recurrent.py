@@ -35,16 +35,27 @@ class RecurrentModule(Module):
         super().__init__()
         self._layer = layer
         self.generator = layer.generator
+        self.input_size, self.hidden_size, self.num_layers = layer.input_size, layer.hidden_size, layer.num_layers
+        self.bias, self.batch_first, self.bidirectional = layer.bias, layer.batch_first, layer.bidirectional
+        self.dropout, self.proj_size = layer.dropout, layer.proj_size
         for name, array in layer.parameters.items():
             setattr(self, name, Parameter(array))
 
     @property
     def layer(self) -> Recurrent[Any]:
         """The layer of `rnn.py` over the very arrays of this module's parameters, as they are now."""
-        self._layer.parameters = {name: parameter.data for name, parameter in self.own_parameters()}
+        self._layer.parameters = {name: parameter.data for name, parameter in self.weights().items()}
         self._layer.dtype = next(iter(self._layer.parameters.values())).dtype
-        self._layer.training, self._layer.generator = self.training, self.generator
+        self._layer.training, self._layer.generator, self._layer.dropout = self.training, self.generator, self.dropout
         return self._layer
+
+    def weights(self) -> dict[str, Parameter]:
+        """The layer's own parameters in torch's order, whatever a subclass adds and in what order they were set."""
+        held = dict(self.own_parameters())
+        missing = [name for name in self._layer.parameter_shapes() if name not in held]
+        if missing:
+            raise DataError(f"{missing[0]}: received no Parameter of this name; expected nn.Parameter(array).")
+        return {name: held[name] for name in self._layer.parameter_shapes()}
 
     def forward(self, x: Any, state: State = None, lengths: Lengths = None) -> tuple[Tensor, Any]:
         """Outputs and last state; see the class."""
@@ -54,8 +65,7 @@ class RecurrentModule(Module):
         several = isinstance(state, tuple | list)
         parts = [] if state is None else [as_tensor(part) for part in (state if several else [state])]
         first = None if state is None else tuple(p.data for p in parts) if several else parts[0].data
-        weights = [parameter for _, parameter in self.own_parameters()]
-        operands = [given, *parts, *weights]
+        operands = [given, *parts, *self.weights().values()]
         if not recording(operands):
             output, last = layer(given.data, first, lengths)
             return Tensor(output), _tensors(last)

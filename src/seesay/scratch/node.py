@@ -82,6 +82,13 @@ class Node:
         """The array itself, not a copy."""
         return self.data
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """For copy and pickle: a copy of a result would lead to copies of its leaves, whose gradients nobody sees."""
+        if self._back is not None:
+            raise DataError("copy: received a result of operations; expected a leaf; copy its detach() instead.")
+        kept = {"data": self.data, "grad": self.grad, "requires_grad": self.requires_grad}
+        return None, kept | {"_parents": (), "_back": None}
+
     def __repr__(self) -> str:
         return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
 

@@ -12,6 +12,7 @@ engine adds further gradients into fresh memory in place. Shapes are rearranged 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import TypeAlias
 
@@ -164,12 +165,21 @@ def _vectors(matrices: Array, vectors: Array) -> Array:
 
 def _flat_matmul(a: Array, b: Array) -> Made:
     """All rows at once: one large product instead of one for each leading index."""
-    rows = a.reshape(-1, a.shape[-1])
+    rows = as_rows(a)
     shape, columns = a.shape, b.shape[1]
     return (rows @ b).reshape(*shape[:-1], columns), (
-        lambda d: (d.reshape(-1, columns) @ b.T).reshape(shape),
-        lambda d: rows.T @ d.reshape(-1, columns),
+        lambda d: (as_rows(d) @ b.T).reshape(shape),
+        lambda d: rows.T @ as_rows(d),
     )
+
+
+def as_rows(a: Array) -> Array:
+    """All leading axes as one; unlike reshape(-1, n) also where n is 0.
+
+    >>> as_rows(np.zeros((2, 3, 0))).shape
+    (6, 0)
+    """
+    return a.reshape(prod(a.shape[:-1]), a.shape[-1])
 
 
 def sums(a: Array, axis: Axes, keepdims: bool) -> Made:
@@ -179,15 +189,24 @@ def sums(a: Array, axis: Axes, keepdims: bool) -> Made:
 
 def mean(a: Array, axis: Axes, keepdims: bool) -> Made:
     """The mean over these axes, over all where None."""
-    return np.asarray(a.mean(axis, keepdims=keepdims)), (_spread(a, axis, keepdims, _count(a, axis)),)
+    with _of_nothing(count := _count(a, axis)):
+        value = np.asarray(a.sum(axis, keepdims=keepdims) / count if not count else a.mean(axis, keepdims=keepdims))
+    return value, (_spread(a, axis, keepdims, count),)
 
 
 def variance(a: Array, axis: Axes, correction: int, keepdims: bool) -> Made:
     """The sum of squared distances from the mean over n - correction."""
-    centred = a - a.mean(axis, keepdims=True)
-    count = _count(a, axis) - correction
-    value = np.asarray((centred * centred).sum(axis, keepdims=keepdims) / count)
-    return value, (lambda d: centred * (_kept(d, a.ndim, axis, keepdims) * (2 / count)),)
+    count = max(0, _count(a, axis) - correction)
+    with _of_nothing(count if a.size else 0):
+        centred = a - mean(a, axis, True)[0]
+        value = np.asarray((centred * centred).sum(axis, keepdims=keepdims) / count)
+
+    def back(d: Array) -> Array:
+        with _of_nothing(count):
+            whole: Array = centred * (2 * _kept(d, a.ndim, axis, keepdims) / count)
+        return whole
+
+    return value, (back,)
 
 
 def largest(a: Array, axis: Axes, keepdims: bool) -> Made:
@@ -214,6 +233,11 @@ def _fitted(a: Array) -> Back:
     return lambda d: fit(d, shape)
 
 
+def _of_nothing(count: int) -> AbstractContextManager[object]:
+    """A mean over no values is nan, as in torch: asked for, so not worth a warning."""
+    return nullcontext() if count else np.errstate(divide="ignore", invalid="ignore")
+
+
 def _tuple(a: Array, axis: Axes) -> tuple[int, ...]:
     return tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
 
@@ -235,6 +259,6 @@ def _spread(a: Array, axis: Axes, keepdims: bool, count: int) -> Back:
 
     def back(d: Array) -> Array:
         whole = _kept(d, len(shape), axis, keepdims)
-        return np.broadcast_to(whole if count == 1 else whole / count, shape)
+        return np.broadcast_to(whole if count < 2 else whole / count, shape)  # nothing stands in a shape of none
 
     return back

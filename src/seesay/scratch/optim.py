@@ -197,7 +197,7 @@ class Adamax(Optimizer):
         return move
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scales all gradients, in place, so that their norm taken together is at most `max_norm`; returns it as it was.
 
     As torch.nn.utils.clip_grad_norm_ (Pascanu et al. 2013). A norm that is not finite comes back as it is.
@@ -207,7 +207,8 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     >>> clip_grad_norm_([w], 1.0), w.grad.round(3).tolist()
     (5.0, [0.6, 0.8])
     """
-    gradients = [tensor.grad for tensor in parameters if tensor.grad is not None]
+    tensors = [parameters] if isinstance(parameters, Tensor) else parameters  # not its rows, over which it iterates
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
     norm = float(np.sqrt(sum(float(np.vdot(d, d)) for d in gradients)))
     share = max_norm / (norm + 1e-6)
     if not share >= 1:

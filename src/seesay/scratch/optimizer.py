@@ -28,16 +28,21 @@ class Optimizer(ABC):
     """
 
     def __init__(self, parameters: Iterable[Tensor] | Iterable[Group], defaults: dict[str, Any]) -> None:
-        given: list[Any] = list(parameters)
+        given: list[Any] = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[Group] = []
         for group in groups:
+            if not isinstance(group, dict):
+                raise DataError(f"parameters: received {type(group).__name__} among groups; expected dicts alone.")
             unknown = set(group) - set(defaults) - {"params"}
             if unknown or "params" not in group:
                 raise DataError(f"group: received {sorted(group)}; expected params and any of {sorted(defaults)}.")
             params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
             self.param_groups.append(defaults | group | {"params": params})
         tensors = [tensor for group in self.param_groups for tensor in group["params"]]
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise DataError(f"parameters: received {type(tensor).__name__}; expected Tensors, as `parameters()`.")
         if not tensors or len({id(tensor) for tensor in tensors}) < len(tensors):
             raise DataError(f"parameters: received {len(tensors)}, or one twice; expected at least one, each once.")
         for group in self.param_groups:
@@ -55,7 +60,11 @@ class Optimizer(ABC):
         for number, group, tensor in self._numbered():
             if tensor.grad is None:
                 continue
-            slots = self.state[number] = self.state[number] or self._fresh(group, tensor)
+            _expect_movable(number, tensor, tensor.grad)
+            slots = self.state[number]
+            if not slots.keys() >= set(self.slots(group)) or not slots:
+                # Also on the way: a changed setting may ask for one more, as momentum does where there was none.
+                slots = self.state[number] = self._fresh(group, tensor) | slots
             slots["step"] += 1
             held = [slots[name] for name in self.slots(group)]
             self._move(tensor, tensor.grad, held, self.rule(group, int(slots["step"])))
@@ -125,10 +134,20 @@ def _flat(array: Array) -> Array:
     return np.ascontiguousarray(array).reshape(-1)
 
 
+def _expect_movable(number: int, tensor: Tensor, gradient: Array) -> None:
+    if gradient.shape != tensor.shape or gradient.dtype != tensor.dtype:
+        received, wanted = (f"{one.shape} of {one.dtype}" for one in (gradient, tensor))
+        raise DataError(f"grad: received {received} for parameter {number}; expected {wanted}.")
+    if not tensor.data.flags.writeable:
+        raise DataError(f"parameter {number}: received a read-only array {tensor.shape}; expected a copy of it.")
+
+
 def _expect_settings(group: Group) -> None:
     for name, value in group.items():
         numbers = value if name == "betas" else (value,)
-        if name in ("lr", "eps", "weight_decay") and value < 0:
+        if name == "betas" and len(value) != 2:
+            raise DataError(f"betas: received {value}; expected two.")
+        if name in ("lr", "eps", "weight_decay") and not value >= 0:
             raise DataError(f"{name}: received {value}; expected 0 or more.")
         if name in ("betas", "momentum") and not all(0 <= number < 1 for number in numbers):
             raise DataError(f"{name}: received {value}; expected 0 or more and below 1.")

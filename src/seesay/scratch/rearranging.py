@@ -43,7 +43,10 @@ def swap(a: Array, first: int, second: int) -> Made:
 
 def flatten(a: Array, start: int, end: int) -> Made:
     """One axis of those from `start` to `end`, both included."""
-    first, last = (axis % a.ndim if a.ndim else 0 for axis in (start, end))
+    axes = max(a.ndim, 1)
+    if not (-axes <= start < axes and -axes <= end < axes and start % axes <= end % axes):
+        raise ValueError(f"axes from {start} to {end} are not those of {a.ndim}, the first before the last")
+    first, last = start % axes, end % axes
     return reshape(a, (*a.shape[:first], prod(a.shape[first : last + 1]), *a.shape[last + 1 :]))
 
 
@@ -72,20 +75,30 @@ def flip(a: Array, axis: int | tuple[int, ...]) -> Made:
 def index(a: Array, key: Any) -> Made:
     """a[key], by any key of NumPy's; places named twice add their gradients."""
     shape, dtype = a.shape, a.dtype
-    parts = key if isinstance(key, tuple) else (key,)
-    repeats = any(np.asarray(part).dtype.kind in "iu" for part in parts if isinstance(part, np.ndarray | list))
+    # Copies: the caller may fill his arrays again before the way back.
+    parts = tuple(_copied(part) for part in (key if isinstance(key, tuple) else (key,)))
+    repeats = any(part.dtype.kind in "iu" for part in parts if isinstance(part, np.ndarray))
 
     def back(d: Array) -> Array:
         if repeats and len(parts) == 1:
-            return scatter_rows(np.asarray(key), d, shape[0])
+            return scatter_rows(parts[0], d, shape[0])
         whole = np.zeros(shape, dtype)
         if repeats:
-            np.add.at(whole, key, d)
+            np.add.at(whole, parts, d)
         else:
-            whole[key] = d
+            whole[parts] = d
         return whole
 
-    return np.asarray(a[key]), (back,)
+    return np.asarray(a[parts]), (back,)
+
+
+def _copied(part: Any) -> Any:
+    """Part of a key: an array of its own for what NumPy reads as one, anything else as it is."""
+    if isinstance(part, np.ndarray):
+        return part.copy()
+    if isinstance(part, Sequence) and not isinstance(part, str):
+        return np.array(part) if len(part) else np.zeros(0, np.intp)
+    return part
 
 
 def scatter_rows(ids: Array, d: Array, rows: int) -> Array:
@@ -97,7 +110,8 @@ def scatter_rows(ids: Array, d: Array, rows: int) -> Array:
     rest = d.shape[ids.ndim :]
     width = prod(rest)
     whole, added = np.zeros(rows * width, d.dtype), d.reshape(ids.size, width)
-    starts = np.where(ids < 0, ids + rows, ids).astype(np.intp).reshape(-1, 1) * width
+    ids = ids.astype(np.intp, copy=False)  # first: `rows` may be too large for a smaller type
+    starts = np.where(ids < 0, ids + rows, ids).reshape(-1, 1) * width
     columns, at_once = np.arange(width), max(1, SCATTERED // max(1, width))
     for first in range(0, ids.size, at_once):
         # One flat index a number: NumPy has a fast loop for one axis alone, 3 times as fast as for rows.
@@ -110,13 +124,13 @@ def masked_fill(a: Array, mask: Array, number: float) -> Made:
     """`number` where the mask, which broadcasts to a, is true."""
     if np.broadcast_shapes(a.shape, mask.shape) != a.shape:
         raise ValueError(f"a mask {mask.shape} does not broadcast to {a.shape}")
-    zero = np.zeros((), a.dtype)
+    zero, mask = np.zeros((), a.dtype), mask.copy()  # a copy, as in `index`
     return np.where(mask, np.asarray(number, a.dtype), a), (lambda d: np.where(mask, zero, d),)
 
 
 def where(a: Array, b: Array, condition: Array) -> Made:
     """a where the condition is true, b elsewhere."""
-    first, second, zero = a.shape, b.shape, np.zeros((), a.dtype)
+    first, second, zero, condition = a.shape, b.shape, np.zeros((), a.dtype), condition.copy()  # as in `index`
     return np.where(condition, a, b), (
         lambda d: fit(np.where(condition, d, zero), first),
         lambda d: fit(np.where(condition, zero, d), second),
@@ -131,7 +145,7 @@ def gather(a: Array, dim: int, places: Array) -> Made:
     if places.size and not (places.min() >= 0 and places.max() < size):
         raise ValueError(f"places from 0 to {size - 1} are needed; received {places.min()} to {places.max()}")
     mesh: list[Array] = list(np.ogrid[tuple(slice(n) for n in places.shape)])
-    mesh[dim] = places
+    mesh[dim] = places.copy()  # as in `index`
     key = tuple(mesh)
 
     def back(d: Array) -> Array:
@@ -169,22 +183,39 @@ def stack(*arrays_and_axis: Any) -> Made:
 
 def unbind(a: Array, axis: int) -> Pieces:
     """The parts along an axis, which they lose; the way back puts all their gradients into one array."""
+    length = _along(a, axis)
     lead = (slice(None),) * (axis % a.ndim)
-    return _pieces(a, [(*lead, place) for place in range(a.shape[axis])])
+    return _pieces(a, [(*lead, place) for place in range(length)])
 
 
 def split(a: Array, sizes: int | Sequence[int], axis: int) -> Pieces:
     """Parts of these sizes along an axis; a single number is the size of each but perhaps the last."""
-    length = a.shape[axis]
-    if isinstance(sizes, int):
+    length = _along(a, axis)
+    if isinstance(sizes, int | np.integer):
         if sizes < 1:
             raise DataError(f"split: received size {sizes}; expected 1 or more.")
-        sizes = [min(sizes, length - start) for start in range(0, length, sizes)]
+        sizes = [min(int(sizes), length - start) for start in range(0, max(length, 1), int(sizes))]
+    if min(sizes, default=0) < 0:
+        raise DataError(f"split: received sizes {list(sizes)}; expected each to be 0 or more.")
     if sum(sizes) != length:
         raise DataError(f"split: received sizes {list(sizes)}; expected their sum to be {length}, that of axis {axis}.")
     lead = (slice(None),) * (axis % a.ndim)
     ends = np.cumsum([0, *sizes]).tolist()
     return _pieces(a, [(*lead, slice(start, stop)) for start, stop in pairwise(ends)])
+
+
+def chunk(a: Array, count: int, axis: int) -> Pieces:
+    """At most `count` parts along an axis, of one size but perhaps the last."""
+    if count < 1:
+        raise DataError(f"chunk: received {count} parts; expected 1 or more.")
+    return split(a, max(1, -(-_along(a, axis) // count)), axis)
+
+
+def _along(a: Array, axis: int) -> int:
+    if not -a.ndim <= axis < a.ndim:
+        raise DataError(f"axis: received {axis} for a tensor {a.shape}; expected one that it has.")
+    size: int = a.shape[axis]
+    return size
 
 
 def _pieces(a: Array, keys: list[Any]) -> Pieces:

@@ -78,8 +78,11 @@ class Recurrent(ABC, Generic[S]):
         dtype: DTypeLike,
         seed: np.random.Generator | int,
     ) -> None:
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if size < 1:
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in {**sizes, "proj_size": proj_size}.items():
+            if isinstance(size, bool) or not isinstance(size, int | np.integer):
+                raise DataError(f"{name}: expected a whole number, received {size!r}.")
+            if size < 1 and name in sizes:
                 raise DataError(f"{name}: expected 1 or more, received {size}.")
         if not 0 <= dropout <= 1:
             raise DataError(f"dropout: expected a probability from 0 to 1, received {dropout}.")

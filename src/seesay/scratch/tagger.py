@@ -90,8 +90,11 @@ class Tagger(nn.Module):
 
         Raises DataError for ids of another shape than (B, T, F) and for one that its column does not have.
         """
+        expected = f"(batch, time, {len(self.embeddings)})"
+        if not isinstance(ids, np.ndarray):
+            raise DataError(f"ids: received {type(ids).__name__}; expected an array {expected}.")
         if ids.ndim != 3 or ids.shape[2] != len(self.embeddings):
-            raise DataError(f"ids: received shape {ids.shape}; expected (batch, time, {len(self.embeddings)}).")
+            raise DataError(f"ids: received shape {ids.shape}; expected {expected}.")
         real = np.arange(ids.shape[1]) < np.asarray(lengths)[:, None]
         columns = [self._hidden(ids[:, :, 0]), *(ids[:, :, column] for column in range(1, ids.shape[2]))]
         x = concat([embed(column) for embed, column in zip(self.embeddings, columns, strict=True)], -1)  # (B, T, D)
@@ -105,14 +108,15 @@ class Tagger(nn.Module):
 
     def tag(self, ids: Ids, lengths: Sequence[int] | Ids) -> list[NDArray[np.intp]]:
         """The best tag of each word, for each sentence in the caller's order; without dropout or gradient."""
-        training = self.training
+        training = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             with no_grad():
                 best = self(ids, lengths).numpy().argmax(-1)
         finally:
-            self.train(training)
-        return np.split(best, np.cumsum(lengths)[:-1])
+            for module, mode in training:
+                module.training = mode
+        return np.split(best, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
     def _hidden(self, words: Ids) -> Ids:
         """The words' ids, some of them made unknown in training."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from seesay.errors import DataError
 from seesay.scratch import graph, rearranging
 from seesay.scratch import operations as ops
 from seesay.scratch.arrays import Array
@@ -249,7 +248,7 @@ def unbind(x: Operand, axis: int = 0) -> list[Tensor]:
     >>> [part.item() for part in unbind([1.0, 2.0])]
     [1.0, 2.0]
     """
-    return _pieces(x, axis, lambda a: rearranging.unbind(a, axis))
+    return _pieces(x, lambda a: rearranging.unbind(a, axis))
 
 
 def split(x: Operand, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
@@ -258,7 +257,7 @@ def split(x: Operand, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]
     >>> [part.shape for part in split(Tensor([1.0, 2.0, 3.0]), [1, 2])]
     [(1,), (2,)]
     """
-    return _pieces(x, axis, lambda a: rearranging.split(a, sizes, axis))
+    return _pieces(x, lambda a: rearranging.split(a, sizes, axis))
 
 
 def chunk(x: Operand, count: int, axis: int = 0) -> list[Tensor]:
@@ -267,7 +266,7 @@ def chunk(x: Operand, count: int, axis: int = 0) -> list[Tensor]:
     >>> [part.shape for part in chunk(Tensor([1.0, 2.0, 3.0]), 2)]
     [(2,), (1,)]
     """
-    return split(x, max(1, -(-as_array(x).shape[axis] // count)), axis)
+    return _pieces(x, lambda a: rearranging.chunk(a, count, axis))
 
 
 def joint(values: Sequence[Array], parents: Sequence[Tensor], back: JointBack) -> list[Tensor]:
@@ -285,10 +284,8 @@ def _apply(operation: Callable[..., ops.Made], operands: tuple[Operand, ...], *s
     return graph.apply(Tensor, operation, operands, *settings)
 
 
-def _pieces(x: Operand, axis: int, take: Callable[[Array], rearranging.Pieces]) -> list[Tensor]:
+def _pieces(x: Operand, take: Callable[[Array], rearranging.Pieces]) -> list[Tensor]:
     x = as_tensor(x)
-    if not -x.ndim <= axis < x.ndim:
-        raise DataError(f"axis: received {axis} for a tensor {x.shape}; expected one that it has.")
     values, back = take(x.data)
     return joint(values, [x], lambda gradients: [back(gradients)])
 

@@ -67,10 +67,14 @@ class Tags:
 
 def train_and_dev(recipe: TagRecipe) -> tuple[list[Sentence], list[Sentence]]:
     """The sentences to learn from and those to choose by."""
-    train = read_conll(locate(recipe.data.train))
+    source = locate(recipe.data.train)
+    train = read_conll(source)
     if recipe.data.dev:
         return train, read_conll(locate(recipe.data.dev))
-    return hold_out(train, recipe.data.dev_share, recipe.seed)
+    try:
+        return hold_out(train, recipe.data.dev_share, recipe.seed)
+    except DataError as fault:
+        raise DataError(f"{source}: {fault}") from None
 
 
 def lexicon_of(train: list[Sentence], recipe: TagRecipe) -> Lexicon:

@@ -47,12 +47,18 @@ class Library:
     def __init__(self, library: ctypes.CDLL, path: Path) -> None:
         self.path = path
         self._library = library
-        library.lanes.restype = library.packed_size.restype = ctypes.c_int64
+        for function in (library.lanes, library.between, library.packed_size):
+            function.restype = ctypes.c_int64
         self.lanes = int(library.lanes())
+        self._between = int(library.between())
 
     def padded(self, size: int) -> int:
         """The next multiple of the vectors' width."""
         return -(-size // self.lanes) * self.lanes
+
+    def row(self, kind: str, padded: int) -> int:
+        """The floats from one row of gates to the next (see layer.h)."""
+        return PLANES[kind] * padded + self._between
 
     def packed_size(self, layer: Layer) -> int:
         """The floats that `layer.packed` must hold."""

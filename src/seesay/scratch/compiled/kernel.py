@@ -65,7 +65,7 @@ class CompiledKernel:
         way = slice(None, None, -1 if reverse else 1)
         starts, counts = (np.ascontiguousarray(part[way], np.int64) for part in (packing.starts, packing.sizes))
         first = [_padded(part, padded) for part in state]
-        gates = self._take(packing.rows * PLANES[self.kind] * padded)
+        gates = self._take(packing.rows * self.library.row(self.kind, padded))
         cells = self._take(packing.rows * padded if self.kind == "lstm" else 0)
         layer.put(kind=KINDS[self.kind], input=x.shape[1], hidden=size, padded=padded, block=self.block)
         layer.put(steps=len(starts), starts=starts, counts=counts, x=x, gates=gates, out=out, first_h=first[0])

@@ -16,7 +16,7 @@ typedef struct {
     const float *weight_x, *weight_h, *bias_x, *bias_h; /* as torch.nn keeps them; no bias: null */
     const float *first_h, *first_c;      /* (B, padded) */
     float *packed;                       /* `packed_size` floats: panels, then sums to start from */
-    float *gates, *cells;                /* (N, planes, padded), (N, padded) */
+    float *gates, *cells;                /* (N, planes padded + BETWEEN), (N, padded) */
     float *out;                          /* (N, H), rows `out_stride` apart */
     int64_t out_stride;
     const float *dout;                   /* (N, H), rows `dout_stride` apart */
@@ -42,6 +42,12 @@ INLINE float scale_of(int64_t kind, int plane) /* see `sigmoid_of_twice` */
 INLINE float *packed_h(const Layer *l) { return l->packed + planes_x(l->kind) * l->padded * l->input; }
 INLINE float *packed_start(const Layer *l) { return packed_h(l) + planes_x(l->kind) * l->padded * l->hidden; }
 
+/* From one row of `gates` to the next: a line of memory more than its planes, or rows a power of two apart would all want
+ * the same few places of the nearest cache.
+ */
+#define BETWEEN 16
+INLINE long row_of(const Layer *l) { return planes_of(l->kind) * l->padded + BETWEEN; }
+
 /* What a row of `gates` and what comes before it in time is, for the row `r` of step `s`. */
 INLINE const float *h_before(const Layer *l, long s, long r)
 {
@@ -51,7 +57,7 @@ INLINE const float *c_before(const Layer *l, long s, long r)
 {
     return s && r < l->counts[s - 1] ? l->cells + (l->starts[s - 1] + r) * l->padded : l->first_c + r * l->padded;
 }
-INLINE float *gates_at(const Layer *l, long row) { return l->gates + row * planes_of(l->kind) * l->padded; }
+INLINE float *gates_at(const Layer *l, long row) { return l->gates + row * row_of(l); }
 
 /* The end of the run of steps that makes up a block starting at step `s`, and the block's rows. */
 INLINE long block_end(const Layer *l, long s, long *rows)

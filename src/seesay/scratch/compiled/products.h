@@ -4,8 +4,8 @@
  * the result are given by pointers, so that they may lie anywhere. Each sum is formed in one order of k whatever the
  * shape of the tile: results do not depend on which rows are worked on together, nor on the number of threads.
  *
- * While a tile is worked out, one line of memory for each k is fetched into the second-level cache: first the panel that
- * comes next, then what the next block of steps will read and write.
+ * While a tile is worked out, one line of memory for every other k is fetched into the second-level cache: first what
+ * the next block of steps will read and write, then the panel that comes next.
  */
 #ifndef PRODUCTS_H
 #define PRODUCTS_H
@@ -14,7 +14,8 @@
 
 #define LINE 64
 #define RANGES 4
-#define DEPTH 320 /* at most about this many products are summed at a stretch: longer sums round more */
+#define DEEP 4         /* steps of k in one round of the loop: else the counting would take turns from the products */
+#define DEPTH 256      /* at most this many products are summed at a stretch: longer sums round more */
 #define AHEAD_ALONE 24 /* rows of a panel */
 
 /* Memory that will be wanted soon. */
@@ -45,12 +46,37 @@ INLINE const char *next_lines(Ahead *ahead, long lines, const void *idle)
     return idle;
 }
 
-typedef void Tile(long from, long depth, const float *const *left, const float *panel, const float *start, float *const *out,
-                  long at, long gap, const char *ahead);
+typedef void Tile(long from, long depth, const float *const *left, const float *panel, const float *start,
+                  float *const *out, long at, long gap, const char *ahead);
+
+/* sum[i][v] += row[i][k] panel[v]; a line from `ahead` is fetched unless it is null. */
+INLINE void add_one(int rows, int vectors, long k, const float *const *row, const float *panel, Vector (*sum)[4],
+                    const char *ahead)
+{
+    Vector right[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        right[v] = load(panel + v * LANES);
+    if (rows > 1) {
+        if (ahead)
+            __builtin_prefetch(ahead, 0, 2);
+    } else /* it reads the panel as fast as memory gives it */
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            __builtin_prefetch(panel + (AHEAD_ALONE * vectors + v) * LANES, 0, 3);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) {
+        Vector factor = splat(row[i][k]);
+        KEEP(factor);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = add_product(sum[i][v], factor, right[v]);
+    }
+}
 
 /* out[i][at + v gap] = (start, or what stands there) + sum over k of left[i][from + k] panel[k][v]. */
-INLINE void tile(int rows, int vectors, long from, long depth, const float *const *left, const float *panel, const float *start,
-                 float *const *out, long at, long gap, const char *ahead)
+INLINE void tile(int rows, int vectors, long from, long depth, const float *const *left, const float *panel,
+                 const float *start, float *const *out, long at, long gap, const char *ahead)
 {
     Vector sum[MOST_ROWS][4];
     const float *row[MOST_ROWS];
@@ -61,27 +87,13 @@ INLINE void tile(int rows, int vectors, long from, long depth, const float *cons
         for (int v = 0; v < vectors; v++)
             sum[i][v] = splat(0);
     }
-    for (long k = 0; k < depth; k++) {
-        Vector right[4];
+    long k = 0;
+    for (; k + DEEP <= depth; k += DEEP, panel += DEEP * vectors * LANES, ahead += DEEP / 2 * LINE)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
-            right[v] = load(panel + v * LANES);
-        if (rows > 1)
-            __builtin_prefetch(ahead + k * LINE, 0, 2);
-        else /* it reads the panel as fast as memory gives it */
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++)
-                __builtin_prefetch(panel + (AHEAD_ALONE * vectors + v) * LANES, 0, 3);
-        panel += vectors * LANES;
-#pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) {
-            Vector factor = splat(row[i][k]);
-            KEEP(factor);
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] += factor * right[v];
-        }
-    }
+        for (int j = 0; j < DEEP; j++)
+            add_one(rows, vectors, k + j, row, panel + j * vectors * LANES, sum, j % 2 ? 0 : ahead + j / 2 * LINE);
+    for (; k < depth; k++, panel += vectors * LANES)
+        add_one(rows, vectors, k, row, panel, sum, 0);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -104,14 +116,15 @@ static Tile *const tiles[4][MOST_ROWS] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)
 static void product(long rows, int vectors, long depth, const float *const *left, const float *panel,
                     const float *start, float *const *out, long at, long gap, Ahead *ahead)
 {
-    long most = ROWS_OF(vectors), count = (rows + most - 1) / most, parts = depth / DEPTH + 1;
+    long most = ROWS_OF(vectors), count = (rows + most - 1) / most, parts = (depth + DEPTH - 1) / DEPTH;
     for (long p = 0; p < parts; p++) {
-        long from = depth * p / parts, to = depth * (p + 1) / parts, behind = to * vectors * LANES;
+        long from = depth * p / parts, to = depth * (p + 1) / parts, width = vectors * LANES * (long)sizeof(float);
+        long bytes = (to - from) * width, behind = to * width;
         for (long t = 0; t < count; t++) {
-            long low = rows * t / count, high = rows * (t + 1) / count, lines = t * (to - from);
-            const char *next = (const char *)(panel + behind) + lines * LINE;
-            if (lines * LINE >= (to - from) * vectors * LANES * (long)sizeof(float))
-                next = next_lines(ahead, to - from, panel);
+            long low = rows * t / count, high = rows * (t + 1) / count, lines = (to - from) / 2;
+            const char *next = next_lines(ahead, lines, 0);
+            if (!next)
+                next = (const char *)panel + (t * lines * LINE < bytes ? behind + t * lines * LINE : 0);
             tiles[vectors - 1][high - low - 1](from, to - from, left + low, panel + from * vectors * LANES,
                                                p ? 0 : start, out + low, at, gap, next);
         }

@@ -8,12 +8,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Pointers to the rows of a block or of a step, and the block's units and one panel for the sums over its rows. */
+/* Pointers to the rows of a block or of a step, and a panel for the sums over its rows. */
 typedef struct {
     const float **left, **h;
     float **out;
     Row *rows;
-    float *units, *panel;
+    float *panel;
     long *blocks; /* the step at which each block starts, and the end */
     long count;
     Ahead ahead;
@@ -21,7 +21,7 @@ typedef struct {
 
 static void leave(Space *s)
 {
-    free(s->left), free(s->h), free(s->out), free(s->rows), free(s->units), free(s->panel), free(s->blocks);
+    free(s->left), free(s->h), free(s->out), free(s->rows), free(s->panel), free(s->blocks);
 }
 
 static float *vectors_of(long floats) { return aligned_alloc(64, ((size_t)floats * sizeof(float) + 127) / 64 * 64); }
@@ -42,11 +42,9 @@ static int enter(const Layer *l, Space *s, int sums)
     s->h = malloc((size_t)most * sizeof *s->h);
     s->out = malloc((size_t)most * sizeof *s->out);
     s->rows = malloc((size_t)most * sizeof *s->rows);
-    if (sums) {
-        s->units = vectors_of(most * (planes_of(l->kind) * l->hidden + ACROSS));
+    if (sums)
         s->panel = vectors_of(most * PANEL * LANES);
-    }
-    if (s->left && s->h && s->out && s->rows && (!sums || (s->units && s->panel)))
+    if (s->left && s->h && s->out && s->rows && (!sums || s->panel))
         return 1;
     leave(s);
     return 0;
@@ -60,6 +58,7 @@ static void look_ahead(const Layer *l, Space *s, long block, int back)
 }
 
 EXPORT int64_t lanes(void) { return LANES; }
+EXPORT int64_t between(void) { return BETWEEN; }
 
 /* The floats that `packed` must hold. */
 EXPORT int64_t packed_size(const Layer *l)
@@ -120,27 +119,21 @@ static void add_block(const Layer *l, long from, long to, int fresh, Space *spac
     long rows = 0, planes = planes_x(l->kind), width = planes_of(l->kind) * l->padded;
     long tiles_all = (planes * l->hidden + ACROSS - 1) / ACROSS;
     long low = tiles_all * l->part / l->parts, high = tiles_all * (l->part + 1) / l->parts;
-    for (long s = from; s < to; s++)
+    int up = l->starts[to - 1] >= l->starts[from], first = first_plane_h(l->kind);
+    const float *gates = gates_at(l, l->starts[up ? from : to - 1]); /* of the block's rows, one after the other */
+    for (long n = 0; n < to - from; n++) {
+        long s = up ? from + n : to - 1 - n;
         for (long r = 0; r < l->counts[s]; r++, rows++) {
-            space->out[rows] = gates_at(l, l->starts[s] + r);
             space->left[rows] = l->x + (l->starts[s] + r) * l->x_stride;
             space->h[rows] = h_before(l, s, r);
         }
-    const float *const *gates = (const float *const *)space->out;
-    pack_units(l, rows, gates, 0, (int)planes, low, high, space->units);
-    add_weight(l, rows, l->input, space->units, 0, (int)planes, low, high, space->left, space->panel, fresh,
-               l->dweight_x, &space->ahead);
-    int first = first_plane_h(l->kind);
-    if (first)
-        pack_units(l, rows, gates, first, (int)planes, low, high, space->units);
-    add_weight(l, rows, l->hidden, space->units, first, (int)planes, low, high, space->h, space->panel, fresh,
-               l->dweight_h, &space->ahead);
-    for (long at = 0; at < width && l->part == 0; at += LANES) {
-        Vector sum = splat(0);
-        for (long k = 0; k < rows; k++)
-            sum += load(gates[k] + at);
-        store(l->dbias + at, fresh ? sum : load(l->dbias + at) + sum);
     }
+    add_weight(l, rows, l->input, gates, 0, (int)planes, low, high, space->left, space->panel, fresh, l->dweight_x,
+               &space->ahead);
+    add_weight(l, rows, l->hidden, gates, first, (int)planes, low, high, space->h, space->panel, fresh, l->dweight_h,
+               &space->ahead);
+    if (l->part == 0)
+        add_bias(rows, width, gates, row_of(l), fresh, l->dbias);
 }
 
 static void step_back(const Layer *l, long s, Space *space, const float *zeros)
@@ -173,7 +166,8 @@ EXPORT int backward(const Layer *l)
     }
     for (long b = space.count - 1; b >= 0; b--) {
         long from = space.blocks[b], to = space.blocks[b + 1], rows = 0;
-        look_ahead(l, &space, b - 1, 1);
+        if (l->parts > 1)
+            look_ahead(l, &space, b - 1, 1);
         for (long s = to - 1; s >= from; s--)
             step_back(l, s, &space, zeros);
         for (long s = from; s < to; s++)
@@ -183,8 +177,10 @@ EXPORT int backward(const Layer *l)
             }
         product_plain(rows, l->input, planes_x(l->kind) * l->padded, space.left, l->packed, zeros, space.out,
                       &space.ahead);
-        if (l->parts == 1)
-            add_block(l, from, to, b == space.count - 1, &space);
+        if (l->parts > 1)
+            continue;
+        look_ahead(l, &space, b - 1, 1); /* so late: sums over rows drive out little */
+        add_block(l, from, to, b == space.count - 1, &space);
     }
     free(zeros);
     leave(&space);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seesay.scratch.arrays import Array, State, Weights
-from seesay.scratch.compiled.binding import KINDS, PLANES, Layer, Library, library
+from seesay.scratch.compiled.binding import KINDS, Layer, Library, library
 from seesay.scratch.compiled.kernel import BLOCK, aligned, in_one_piece
 
 WORTH_IT = 1 << 15  # weights of a layer's state; below, NumPy does it without a build, always
@@ -18,10 +18,11 @@ class CompiledStep:
     """
 
     def __init__(self, found: Library, kind: str, w: Weights, state: State) -> None:
-        (batch, size), padded, planes = state[0].shape, found.padded(w.hh.shape[1]), PLANES[kind]
+        (batch, size), padded = state[0].shape, found.padded(w.hh.shape[1])
+        row = found.row(kind, padded)
         self._library, self._layer = found, Layer()
         self._x = np.zeros((batch, w.ih.shape[1]), np.float32)
-        self._gates = aligned(np.empty(batch * planes * padded + 16, np.float32)).reshape(batch, planes * padded)
+        self._gates = aligned(np.zeros(batch * row + 16, np.float32)).reshape(batch, row)
         self._out = np.zeros((batch, padded), np.float32)
         self._one = np.array([0]), np.array([batch])
         self._w, self._state = in_one_piece(w), state
@@ -45,7 +46,7 @@ class CompiledStep:
         """What `choose` reads: the product with each row of a table (V, I). From now on steps start there, not at x."""
         words, layer = len(table), Layer.from_buffer_copy(self._layer)
         rows = np.ascontiguousarray(table)
-        found = np.empty((words, self._gates.shape[1]), np.float32)
+        found = np.zeros((words, self._gates.shape[1]), np.float32)
         starts = np.arange(0, words, BLOCK)
         counts = np.minimum(words - starts, BLOCK)
         layer.put(x=rows, gates=found, steps=len(starts), block=BLOCK, starts=starts, counts=counts)

@@ -46,6 +46,17 @@ INLINE Vector splat(float value)
 #endif
 }
 
+/* sum + x y in one instruction, in place: left to themselves, compilers move sums from register to register. */
+INLINE Vector add_product(Vector sum, Vector x, Vector y)
+{
+#if defined(__AVX512F__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+    return sum;
+#else
+    return sum + x * y;
+#endif
+}
+
 /* Of a row that ends after `left` more floats; what lies beyond is zero, or stays as it is. */
 INLINE Vector load_some(const float *from, long left)
 {

@@ -1,0 +1,113 @@
+"""`seesay tag` and the tagger's `seesay evaluate`, as a person meets them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seesay.commands.describing import evaluate, tag
+from seesay.errors import CheckpointError, DataError, RecipeError
+from seesay.metrics.tagging import evaluate_tags
+from seesay.progress import print_tag_scores
+from seesay.recipe import AnyRecipe
+from seesay.run import train
+
+
+@pytest.fixture(scope="module")
+def run(tagging: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of a tagger; to be read only."""
+    path = tmp_path_factory.mktemp("runs") / "tagger"
+    list(train(tagging("numpy"), path))
+    return path
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts bytes on standard input."""
+
+    def put(content: bytes, terminal: bool = False) -> None:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: terminal))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", ""),
+        (b"they run", "they\tPRP\nrun\tVB\n\n"),
+        (b"they run\r\n", "they\tPRP\nrun\tVB\n\n"),
+        (b"\xef\xbb\xbfthey run\n", "they\tPRP\nrun\tVB\n\n"),  # a byte order mark is no part of the first word
+        (b"they\n\nthey\n", "they\tPRP\n\n\nthey\tPRP\n\n"),
+    ],
+    ids=["nothing", "no line end", "of Windows", "a byte order mark", "a blank line"],
+)
+def test_a_line_is_a_sentence(
+    content: bytes, lines: str, run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(content)
+    tag(run)
+    assert capsys.readouterr().out == lines
+
+
+def test_only_a_line_feed_ends_a_sentence(
+    run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed("they run\u2028walk\x85 .\n".encode())
+    tag(run)
+    assert capsys.readouterr().out.count("\n\n") == 1
+
+
+def test_what_is_not_utf8_is_told_with_its_line(run: Path, typed: Callable[..., None]) -> None:
+    typed(b"they run\nthe caf\xe9 .\n")
+    with pytest.raises(
+        DataError, match=r"standard input, line 2: .* not UTF-8 \(.*\); expected text in UTF-8; convert"
+    ):
+        tag(run)
+
+
+def test_a_sentence_too_long_is_told_by_its_beginning(run: Path, typed: Callable[..., None]) -> None:
+    typed(b"they run\n" + b"walk " * 10_001)
+    with pytest.raises(DataError, match=r"sentence 'walk walk walk \.\.\.': received 10,001 words; expected at most"):
+        tag(run)
+
+
+def test_a_wrong_run_is_told_before_anything_is_typed(tmp_path: Path, typed: Callable[..., None]) -> None:
+    typed(b"they run\n")
+    with pytest.raises(CheckpointError, match=r"none: not found; expected a run folder.*; check the path"):
+        tag(tmp_path / "none")
+    assert sys.stdin.buffer.tell() == 0
+
+
+def test_at_a_terminal_it_says_what_it_waits_for(
+    run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(b"they run\n", terminal=True)
+    tag(run)
+    told = capsys.readouterr()
+    assert "Ctrl-D" in told.err and told.out == "they\tPRP\nrun\tVB\n\n"
+
+
+def test_options_of_captions_are_refused(run: Path) -> None:
+    with pytest.raises(RecipeError, match=r"--beam: received for .*, a tagger"):
+        evaluate(run, beam=3)
+
+
+def test_a_tag_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("[/X]", ":dog:", "[bold]")  # each means something to what prints the table
+    print_tag_scores(evaluate_tags([names], [names[::-1]]))
+    shown = capsys.readouterr().out
+    assert [name for name in names if name not in shown] == []
+    assert "[bold] for [/X] 1" in shown or "[/X] for [bold] 1" in shown
+
+
+def test_one_sentence_cannot_be_parted(tagging: Callable[..., AnyRecipe], tmp_path: Path) -> None:
+    (tmp_path / "one.conll").write_text("they\tPRP\n\n", encoding="utf-8")
+    data = [f'data.train="{tmp_path / "one.conll"}"', 'data.dev=""']
+    with pytest.raises(DataError, match=r"one\.conll: received 1 sentences and a share of"):
+        list(train(tagging("numpy", *data), tmp_path / "run"))
