@@ -96,7 +96,10 @@ def test_chosen_columns(write) -> None:
         ("Dogs\tNNS\n\tVB\n", r"words\.conll:2: received the word '' with the tag 'VB'"),
         ("", r"words\.conll: received no sentence"),
         ("# only\n\n-DOCSTART- O\n", r"words\.conll: received no sentence"),
-        (gzip.compress(b"Dogs\tNNS\n", mtime=0), r"words\.conll: received a file packed by gzip; .*; unpack it with gunzip\."),
+        (
+            gzip.compress(b"Dogs\tNNS\n", mtime=0),
+            r"words\.conll: received a file packed by gzip; .*; unpack it with gunzip\.",
+        ),
         (b"Dogs\tNNS\n\xff\xfe\tX\n", r"words\.conll:2: received bytes that are not UTF-8"),
     ],
 )
