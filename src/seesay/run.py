@@ -78,7 +78,9 @@ def resume(path: Path) -> Iterator[Event]:
     """Go on with the run in folder `path` exactly where its newest checkpoint stands."""
     folder = RunFolder(path)
     if not folder.recipe.exists():
-        raise CheckpointError(f"{path}: no run to resume; expected recipe.toml and checkpoints in it.")
+        raise CheckpointError(
+            f"{path}: no run to resume; expected recipe.toml and checkpoints in it; begin with 'seesay train RECIPE'."
+        )
     with folder.locked():
         folder.prepare()
         arrays, header, note = folder.newest()

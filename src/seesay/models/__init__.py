@@ -83,7 +83,7 @@ def move(model: nn.Module, device: str) -> nn.Module:
     except (RuntimeError, AssertionError) as fault:  # AssertionError: a torch built without CUDA
         reason = str(fault).splitlines()[0]
         raise RecipeError(
-            f"device: received '{device}'; expected cpu, or one that this machine has: {reason}"
+            f"device: received '{device}'; expected cpu, or one that this machine has ({reason:.80}); choose cpu."
         ) from None
 
 
