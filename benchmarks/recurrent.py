@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/recurrent.py [--rounds 15] [--threads 1 2] [--only "LSTM (a)" ...] [--cpu-time]
 
-Two take turns in one process, with the same weights and inputs: torch.nn, and ours in NumPy or with the compiled step
-where there is one (`python -m seesay.scratch.compiled` tells). All give gradients by the input, by the initial
-state and by every weight. Sizes: (a) batch 32, 64 steps, 128 in and 128 hidden, 2 layers, both directions; (b) batch
+Three take turns, each in a process of its own, since one side's memory disturbs another's allocator, with the same
+weights and inputs: torch.nn, ours in NumPy, and ours with the compiled step where there is one
+(`python -m seesay.scratch.compiled` tells). All give gradients by the input, by the initial state and by every weight.
+Sizes: (a) batch 32, 64 steps, 128 in and 128 hidden, 2 layers, both directions; (b) batch
 64, 30 steps, 512 and 512, 1 layer; (c) batch 16, lengths from 50 to 200, 40 in and 256 hidden, 3 layers, both
 directions, packed by torch. A ratio above 1 means that ours is faster. The peak is that of multiply-adds in registers
 on one thread, in C, times the threads; it is taken before and after every step, since clocks wander, and a share is the
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +125,12 @@ def in_turns(
 ) -> list[tuple[float, float]]:
     """The median milliseconds of each, after one round that does not count, and the median of 1 / (seconds peak).
 
+    No `rounds` stand for a single step, counted.
+
     The peak of a step is the mean of that before and that after it; without one it counts as 1.
     """
     times: list[list[tuple[float, float]]] = [[] for _ in steps]
-    for _ in range(rounds + 1):
+    for _ in range(rounds + 1 if rounds else 1):
         gc.collect()
         for step, found in zip(steps, times, strict=True):
             before = peak() if peak else 1.0
@@ -133,7 +138,7 @@ def in_turns(
             step()
             took = _clock() - began
             found.append((took * 1e3, 2 / (took * (before + (peak() if peak else 1.0)))))
-    counted = [list(zip(*found[1:], strict=True)) for found in times]
+    counted = [list(zip(*found[rounds > 0 :], strict=True)) for found in times]
     return [(statistics.median(took), statistics.median(rate)) for took, rate in counted]
 
 
@@ -226,25 +231,49 @@ def memory(names: list[str], sides: list[str]) -> None:
         print(f"memory of a training step, {name}: torch.nn {found['torch.nn']:.0f} MB, {', '.join(parts)}")
 
 
-def training(threads: int, rounds: int, names: list[str], sides: list[str], peak: Callable[[], float]) -> None:
-    """A line for each row, with all sides on so many threads."""
+def side_of(connection: Connection, name: str, side: str, threads: int, clock: str) -> None:
+    """One side in a process of its own: sends its gradient, then measures a step whenever it is asked to."""
+    global _clock
+    _clock = getattr(time, clock)
     torch.set_num_threads(threads)
     set_num_threads(threads)
+    kind, size = next((kind, size) for row, kind, size, _ in ROWS if row == name)
+    our_step, their_step = contestants(kind, size)
+    step = their_step if side == "torch.nn" else partial(ours_as, side == "compiled", our_step)
+    peak = measured_peak()
+    connection.send(step())
+    while connection.recv():
+        connection.send(in_turns((step,), 0, peak)[0])
+
+
+def training(threads: int, rounds: int, names: list[str], sides: list[str]) -> None:
+    """A line for each row, with all sides on so many threads."""
+    spawn = multiprocessing.get_context("spawn")
     for name, kind, size, aims in ROWS:
         if name not in names:
             continue
-        our_step, their_step = contestants(kind, size)
-        steps = {side: partial(ours_as, side == "compiled", our_step) for side in sides[:-1]}
-        difference = max(float(np.abs(step() - their_step()).max()) for step in steps.values())
-        parts = []
-        for side, step in steps.items():  # in pairs: a third in turn would empty the caches of the other two
-            (found, rate), (theirs, _) = in_turns((step, their_step), rounds, peak)
-            share = products(kind, size) * rate / threads
-            parts.append(
-                f"{side} {found:.1f} ms against {theirs:.1f}, ratio {theirs / found:.2f} "
-                f"(aim {aims[side == 'compiled']}), {share:.0%} of the peak"
+        ends = [spawn.Pipe() for _ in sides]
+        for side, (_, far) in zip(sides, ends, strict=True):
+            spawn.Process(target=side_of, args=(far, name, side, threads, _clock.__name__), daemon=True).start()
+        gradients = [near.recv() for near, _ in ends]
+        turns: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        for _ in range(rounds + 2):
+            for side, (near, _) in zip(sides, ends, strict=True):
+                near.send(True)
+                turns[side].append(near.recv())
+        for near, _ in ends:
+            near.send(False)
+        medians = {side: tuple(map(statistics.median, zip(*found[2:], strict=True))) for side, found in turns.items()}
+        theirs = medians["torch.nn"][0]
+        print(f"{name}, {threads} threads: torch.nn {theirs:.1f} ms", end="")
+        for side in sides[:-1]:
+            found, rate = medians[side]
+            print(
+                f"; {side} {found:.1f} ms, ratio {theirs / found:.2f} (aim {aims[side == 'compiled']}), "
+                f"{products(kind, size) * rate / threads:.0%} of the peak",
+                end="",
             )
-        print(f"{name}, {threads} threads: {'; '.join(parts)}", end="")
+        difference = max(float(np.abs(one - gradients[-1]).max()) for one in gradients[:-1])
         print(f"; largest difference {difference:.1e}", flush=True)
 
 
@@ -273,7 +302,7 @@ def main() -> None:
         parser.error(f"the peak needs a C compiler: {fault}")
     print(f"peak of one thread now: {statistics.median(peak() for _ in range(7)):.0f} GFLOP/s")
     for threads in options.threads:
-        training(threads, options.rounds, options.only, sides, peak)
+        training(threads, options.rounds, options.only, sides)
     torch.set_num_threads(1)
     set_num_threads(1)
     decoding(options.rounds)
