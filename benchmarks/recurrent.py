@@ -16,15 +16,13 @@ process of its own.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import multiprocessing
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,11 +30,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from peak import measured_peak
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seesay.cores import single_threaded_products
 from seesay.scratch.compiled import available, reason, use_compiled
-from seesay.scratch.compiled.build import NotBuilt, compiler, sources
+from seesay.scratch.compiled.build import NotBuilt
 from seesay.scratch.rnn import GRU, LSTM, RNN
 from seesay.scratch.stepper import Stepper
 from seesay.scratch.threads import set_num_threads
@@ -53,33 +52,6 @@ ROWS: list[tuple[str, Any, str, tuple[float, float]]] = [  # layer, size, the ra
     ("LSTM (b)", LSTM, "(b)", (0.85, 1.05)),
     ("LSTM (c)", LSTM, "(c)", (2.4, 4.0)),
 ]
-PEAK = r"""
-#include <time.h>
-#include "vectors.h"
-volatile float kept; /* what nobody reads would not be computed */
-double peak(long rounds)
-{
-    Vector sum[12], x = splat(0.999999f), y = splat(1e-6f);
-    struct timespec from, to;
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
-        sum[i] = y;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
-    for (long k = 0; k < rounds; k++)
-#pragma GCC unroll 12
-        for (int i = 0; i < 12; i++) {
-            Vector next = sum[i] * x + y; /* of its own: an array whose parts are pinned would lie in memory */
-            KEEP(next);
-            sum[i] = next;
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < 12; i++)
-        sum[0] += sum[i];
-    kept = sum[0][0];
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-    return rounds * 24e-9 * LANES / (to.tv_sec - from.tv_sec + 1e-9 * (to.tv_nsec - from.tv_nsec));
-}
-"""
 _clock: Callable[[], float] = time.perf_counter
 
 
@@ -120,26 +92,23 @@ def contestants(kind: Any, size: str) -> tuple[Callable[[], Any], Callable[[], A
     return our_step, their_step
 
 
-def in_turns(
-    steps: tuple[Callable[[], Any], ...], rounds: int, peak: Callable[[], float] | None = None
-) -> list[tuple[float, float]]:
-    """The median milliseconds of each, after one round that does not count, and the median of 1 / (seconds peak).
+def turn(step: Callable[[], Any], peak: Callable[[], float]) -> tuple[float, float]:
+    """The milliseconds of a step, and 1 / (seconds peak), the peak being the mean of that before and that after it."""
+    gc.collect()
+    before = peak()
+    began = _clock()
+    step()
+    took = _clock() - began
+    return took * 1e3, 2 / (took * (before + peak()))
 
-    No `rounds` stand for a single step, counted.
 
-    The peak of a step is the mean of that before and that after it; without one it counts as 1.
-    """
-    times: list[list[tuple[float, float]]] = [[] for _ in steps]
-    for _ in range(rounds + 1 if rounds else 1):
-        gc.collect()
-        for step, found in zip(steps, times, strict=True):
-            before = peak() if peak else 1.0
-            began = _clock()
-            step()
-            took = _clock() - began
-            found.append((took * 1e3, 2 / (took * (before + (peak() if peak else 1.0)))))
-    counted = [list(zip(*found[rounds > 0 :], strict=True)) for found in times]
-    return [(statistics.median(took), statistics.median(rate)) for took, rate in counted]
+def in_turns(steps: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median milliseconds of each, after one round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):
+        for name, step in steps.items():
+            times[name].append(turn(step, lambda: 1.0)[0])
+    return {name: statistics.median(found[1:]) for name, found in times.items()}
 
 
 def products(kind: Any, size: str) -> float:
@@ -148,18 +117,6 @@ def products(kind: Any, size: str) -> float:
     rows = int(lengths_of(size).sum()) if size == "(c)" else batch * steps
     layer = kind(**given)
     return sum(6e-9 * rows * array.size for name, array in layer.parameters.items() if name.startswith("weight"))
-
-
-def measured_peak() -> Callable[[], float]:
-    """A function that measures, in two milliseconds, the thousands of millions of operations a second of one thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "peak.c", Path(folder) / "peak.so"
-        source.write_text(PEAK, encoding="utf-8")
-        flags = ["-O3", "-march=native", "-shared", "-fPIC", "-ffp-contract=fast", f"-I{sources()[0].parent}"]
-        subprocess.run([*compiler(), *flags, str(source), "-o", str(target)], check=True)
-        function = ctypes.CDLL(str(target)).peak
-    function.restype, function.argtypes = ctypes.c_double, [ctypes.c_long]
-    return partial(function, 800_000)
 
 
 def ours_as(use: bool, step: Callable[[], Any]) -> Any:
@@ -192,8 +149,8 @@ def decoding(rounds: int) -> None:
         steps["torch.nn.LSTM"] = lambda: whole(tensor[None], state)
         steps["torch.nn.LSTMCell"] = lambda: cell(tensor, held)
         # Each takes many steps running, as in decoding: one alone would find the others' weights in the cache.
-        runs = tuple(partial(_repeat, step, 50) for step in steps.values())
-        medians = {name: each / 50 for name, (each, _) in zip(steps, in_turns(runs, rounds), strict=True)}
+        runs = {name: partial(_repeat, step, 50) for name, step in steps.items()}
+        medians = {name: each / 50 for name, each in in_turns(runs, rounds).items()}
     for name, milliseconds in medians.items():
         against = (medians[f"torch.nn.{other}"] / milliseconds for other in ("LSTM", "LSTMCell"))
         print(f"decoding step, {name}: {milliseconds * 1e3:.0f} us; ", end="")
@@ -243,7 +200,7 @@ def side_of(connection: Connection, name: str, side: str, threads: int, clock: s
     peak = measured_peak()
     connection.send(step())
     while connection.recv():
-        connection.send(in_turns((step,), 0, peak)[0])
+        connection.send(turn(step, peak))
 
 
 def training(threads: int, rounds: int, names: list[str], sides: list[str]) -> None:

@@ -34,7 +34,7 @@ TABLE: dict[str, tuple[str, str]] = {
     # Everything that differs between torch and NumPy is behind the engines; nothing below this line sees either.
     "engines": ("data models decoding checkpoint training recipe scratch settings", "torch numpy"),
     "weights": ("models", "torch numpy"),
-    "restoring": ("engines recipe training", ""),
+    "restoring": ("checkpoint engines recipe training", ""),
     "captioner": ("text data vision decoding checkpoint engines restoring", "numpy PIL"),
     "tagger": ("text data checkpoint engines restoring", ""),
     # The parts that see every part: a recipe becomes what is learned from (tasks), objects (assembly), a trained run

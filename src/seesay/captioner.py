@@ -19,7 +19,7 @@ from seesay.data.images import open_picture, to_square
 from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError, UnknownName
-from seesay.restoring import best_of, check_header, engine_for, weights_of
+from seesay.restoring import best_of, check_header, restore, words_of
 from seesay.text.vocabulary import Vocabulary
 from seesay.vision.encoders import Encoder, load_encoder
 
@@ -72,16 +72,10 @@ class Captioner:
         arrays, header = read_checkpoint(file)
         check_header(header, _HEADER, "caption", file)
         _check_decoding(header, file)
-        words = file.parent.parent / "vocabulary.json"
-        vocabulary = Vocabulary.load(words)
-        if vocabulary.digest != header["vocabulary"]:
-            raise CheckpointError(f"{words}: not the vocabulary that {file} was trained with; put its own back.")
-        chosen, about = engine_for(header, engine), header["model"]
-        sizes = {"feature_size": about["feature_size"], "vocabulary_size": len(vocabulary)}
-        model = chosen.build("caption", about["name"], about["settings"], sizes, 0)
-        chosen.load(model, arrays, weights_of(arrays), str(file))
-        ready = _at(precision, chosen, chosen.move(model, device))
-        return cls(chosen, ready, vocabulary, header, device)
+        vocabulary = words_of(file, header, Vocabulary.load)
+        sizes = {"feature_size": header["model"]["feature_size"], "vocabulary_size": len(vocabulary)}
+        chosen, model = restore("caption", file, arrays, header, sizes, engine, device)
+        return cls(chosen, _at(precision, chosen, model), vocabulary, header, device)
 
     @classmethod
     def together(

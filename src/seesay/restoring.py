@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from seesay.checkpoint import Arrays
 from seesay.engines import Engine, has_torch, open_engine
 from seesay.errors import CheckpointError
 from seesay.training.folder import RunFolder
@@ -56,6 +57,42 @@ def engine_for(header: Mapping[str, Any], asked: str | None) -> Engine:
     """
     usual = header.get("engine", "torch")
     return open_engine(asked or (usual if usual == "numpy" or has_torch() else "numpy"))
+
+
+class Words(Protocol):
+    """What turns words into ids: a vocabulary or a lexicon."""
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly when all ids mean the same."""
+
+
+Some = TypeVar("Some", bound=Words)
+
+
+def words_of(file: Path, header: Mapping[str, Any], load: Callable[[Path], Some]) -> Some:
+    """The words of the run that the checkpoint `file` lies in; CheckpointError where it was trained with others."""
+    path = file.parent.parent / "vocabulary.json"
+    words = load(path)
+    if words.digest != header["vocabulary"]:
+        raise CheckpointError(f"{path}: not the vocabulary that {file} was trained with; put its own back.")
+    return words
+
+
+def restore(
+    task: str,
+    file: Path,
+    arrays: Arrays,
+    header: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    engine: str | None,
+    device: str,
+) -> tuple[Engine, Any]:
+    """The engine for the checkpoint `file`, and its model with its weights on that device."""
+    chosen, about = engine_for(header, engine), header["model"]
+    model = chosen.build(task, about["name"], about["settings"], sizes, 0)
+    chosen.load(model, arrays, weights_of(arrays), str(file))
+    return chosen, chosen.move(model, device)
 
 
 def check_header(header: Any, wanted: Mapping[str, type], task: str, file: Path) -> None:

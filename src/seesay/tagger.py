@@ -11,8 +11,8 @@ from seesay.checkpoint import read_checkpoint
 from seesay.data.conll import Sentence
 from seesay.data.sequences import TagBatch, TagSet
 from seesay.engines import Engine
-from seesay.errors import CheckpointError, DataError
-from seesay.restoring import best_of, check_header, engine_for, weights_of
+from seesay.errors import DataError
+from seesay.restoring import best_of, check_header, restore, words_of
 from seesay.text.lexicon import Lexicon
 
 BATCH = 64
@@ -36,15 +36,10 @@ class Tagger:
         file = best_of(run)
         arrays, header = read_checkpoint(file)
         check_header(header, _HEADER, "tag", file)
-        words = file.parent.parent / "vocabulary.json"
-        lexicon = Lexicon.load(words)
-        if lexicon.digest != header["vocabulary"]:
-            raise CheckpointError(f"{words}: not the vocabulary that {file} was trained with; put its own back.")
-        chosen = engine_for(header, engine)
+        lexicon = words_of(file, header, Lexicon.load)
         sizes = {"sizes": lexicon.sizes, "tags": len(lexicon.tags)}
-        model = chosen.build("tag", header["model"]["name"], header["model"]["settings"], sizes, 0)
-        chosen.load(model, arrays, weights_of(arrays), str(file))
-        return cls(chosen, chosen.move(model, device), lexicon, header, device)
+        chosen, model = restore("tag", file, arrays, header, sizes, engine, device)
+        return cls(chosen, model, lexicon, header, device)
 
     def tag(
         self, sentences: Sequence[Sequence[str]], progress: Callable[[int, int], None] | None = None

@@ -90,6 +90,18 @@ class Engine(Protocol):
         """The ids of the best tags of each sentence of a TagBatch."""
 
 
+def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """A model's parameters for an optimiser: decay is for matrices, as biases and norms have nothing to shrink for.
+
+    >>> from seesay.scratch import nn
+    >>> [(len(group["params"]), group["weight_decay"]) for group in parameter_groups(nn.Linear(2, 3), 0.1)]
+    [(1, 0.1), (1, 0.0)]
+    """
+    parameters = list(model.parameters())
+    matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
 def has_torch() -> bool:
     """Whether torch is installed.
 

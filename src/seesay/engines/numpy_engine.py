@@ -16,14 +16,14 @@ from seesay.cores import single_threaded_products
 from seesay.data.batches import CaptionBatch
 from seesay.decoding import numpy_search
 from seesay.decoding.settings import Decoding, Hypothesis
-from seesay.engines import has_torch
+from seesay.engines import has_torch, parameter_groups
 from seesay.errors import RecipeError
 from seesay.recipe import AnyStage, SelfCriticalStage, Stage, Training
 from seesay.scratch import Tensor, functional, no_grad, optim
 from seesay.scratch.captioner import Captioner
 from seesay.scratch.tagger import Tagger
 from seesay.settings import check_arrays, check_settings
-from seesay.training.schedules import Schedule
+from seesay.training.schedules import Schedule, averaging_weight
 from seesay.training.step import Step, check_finite, seed_of
 from seesay.training.worth import Judge
 
@@ -80,18 +80,15 @@ class NumpyEngine:
         return copy.deepcopy(model)
 
     def follow(self, average: Any, model: Any, decay: float, step: int) -> None:
-        """Move the average; the first steps count more, as in `seesay.training.averaging`."""
-        weight = 1 - min(decay, (1 + step) / (10 + step))
+        """Move the average."""
+        weight = averaging_weight(decay, step)
         for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
             mean.data += weight * (parameter.data - mean.data)
 
     def optimizer(self, model: Any, stage: AnyStage) -> optim.Adam:
-        """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        """Adam or AdamW."""
         kind: type[optim.Adam] = {"adamw": optim.AdamW, "adam": optim.Adam}[stage.optimizer]
-        return kind(groups, lr=stage.learning_rate, betas=stage.betas)
+        return kind(parameter_groups(model, stage.weight_decay), lr=stage.learning_rate, betas=stage.betas)
 
     def fit(
         self,

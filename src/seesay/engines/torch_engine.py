@@ -15,6 +15,7 @@ from seesay import models
 from seesay.checkpoint import Arrays
 from seesay.decoding import search
 from seesay.decoding.settings import Decoding, Hypothesis
+from seesay.engines import parameter_groups
 from seesay.training import averaging, loop, state
 from seesay.training.objectives import CrossEntropy, Objective, Tagging
 from seesay.training.scheduled_sampling import share_at
@@ -58,12 +59,10 @@ class TorchEngine:
         averaging.follow(average, model, decay, step)
 
     def optimizer(self, model: nn.Module, stage: AnyStage) -> torch.optim.Optimizer:
-        """Adam or AdamW; weight decay is for matrices only, as biases and norms have nothing to shrink for."""
-        matrices = [p for p in model.parameters() if p.dim() > 1]
-        vectors = [p for p in model.parameters() if p.dim() <= 1]
-        groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        """Adam or AdamW."""
         kind: type[torch.optim.Adam] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[stage.optimizer]
         # Fused, an update is one pass over the weights instead of ten: a third of the time.
+        groups = parameter_groups(model, stage.weight_decay)
         return kind(groups, lr=stage.learning_rate, betas=stage.betas, fused=True)
 
     def fit(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seesay.engines import Engine
-from seesay.errors import CheckpointError
 from seesay.recipe import AnyRecipe, Recipe
 from seesay.training.folder import RunFolder
 
@@ -64,9 +63,3 @@ def gather(recipe: AnyRecipe, folder: RunFolder, begun: bool = False) -> Materia
     from seesay.tasks.tag import Tags
 
     return Tags.gather(recipe, folder, begun)
-
-
-def check_words(digest: str, header: dict[str, Any], file: Path, checkpoint: Path) -> None:
-    """Raises CheckpointError where the words in a run folder are not those that its checkpoint was trained with."""
-    if digest != header.get("vocabulary"):
-        raise CheckpointError(f"{file}: not the vocabulary that {checkpoint} was trained with; put its own back.")

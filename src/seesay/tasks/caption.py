@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,9 @@ class Captions:
             "decoding": self.recipe.decoding.model_dump(),
         }
 
-    @property
+    @cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of everything that training reads."""
+        """SHA-256 of everything that training reads; none of it changes, and every checkpoint says it."""
         files = json.dumps([[record.file for record in some.records] for some in (self.train, self.dev)])
         return {
             "captions": self.train.digest,

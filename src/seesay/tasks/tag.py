@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ class Tags:
         """What a checkpoint's header says of them."""
         return {"model": {}, "vocabulary": self.lexicon.digest}
 
-    @property
+    @cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of everything that training reads."""
+        """SHA-256 of everything that training reads; none of it changes, and every checkpoint says it."""
         return {"sentences": self.train.digest, "development sentences": self.dev.digest}
 
     def save_words(self, path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from seesay.training.schedules import averaging_weight
+
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move every weight of `average` a little towards `model`'s.
 
-    The first steps count more, by min(decay, (1 + step) / (10 + step)), so that the random start is soon forgotten.
+    How far is what `averaging_weight` says.
 
     >>> model, average = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     >>> _ = model.weight.data.fill_(1.0), average.weight.data.fill_(0.0)
@@ -18,5 +20,5 @@ def follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> Non
     >>> round(average.weight.item(), 6)
     0.1
     """
-    weight = 1 - min(decay, (1 + step) / (10 + step))
+    weight = averaging_weight(decay, step)
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)

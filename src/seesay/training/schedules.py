@@ -61,3 +61,14 @@ def stepwise(rate: float, factors: Sequence[tuple[int, float]], *, epoch_steps: 
         return rate * factor * min(1.0, step / max(1, warmup))
 
     return at
+
+
+def averaging_weight(decay: float, step: int) -> float:
+    """How far a moving average of the weights moves towards them at `step`, from 1.
+
+    The first steps count more: 1 - min(decay, (1 + step) / (10 + step)), so that the random start is soon forgotten.
+
+    >>> averaging_weight(0.9, 8), round(averaging_weight(0.9, 1000), 6)
+    (0.5, 0.1)
+    """
+    return 1 - min(decay, (1 + step) / (10 + step))
