@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seesay.models import Forced
 from seesay.nn.attention import AdditiveAttention, masked_mean
+from seesay.nn.dropout import WordDropout
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, PAD, UNK
 
@@ -65,6 +66,7 @@ class Model(nn.Module):
     def __init__(self, config: Config, *, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
+        self.forget = WordDropout(config.word_dropout, unknown=UNK, begin=BOS)
         hidden, embedding = config.hidden_size, config.embedding_size
         self.grid = nn.Sequential(nn.Linear(feature_size, hidden), nn.ReLU(), nn.LayerNorm(hidden))
         self.first_hidden = nn.Linear(hidden, hidden)
@@ -125,13 +127,6 @@ class Model(nn.Module):
         context, state = self._advance(self.word_input(words), state)
         return self._logits(words, state.hidden, context), state
 
-    def _partly_forgotten(self, tokens: Tensor) -> Tensor:
-        """The words said so far, some of them <unk> in training; <bos> always stays."""
-        if not (self.training and self.config.word_dropout):
-            return tokens
-        lost = torch.rand(tokens.shape, device=tokens.device) < self.config.word_dropout
-        return tokens.where(~lost | (tokens == BOS), UNK)
-
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,)."""
         targets = tokens[:, 1:]
@@ -140,7 +135,7 @@ class Model(nn.Module):
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
         state = select(self.start(features, mask), rows[order])
-        words = self.dropout(self.embedding(self._partly_forgotten(tokens[order, :-1])))
+        words = self.dropout(self.embedding(self.forget(tokens[order, :-1])))
         gates = self.word_input(words).unbind(1)  # slices would each zero a gradient of the whole
         hidden, context, attention = [], [], []
         for t, count in enumerate(going):

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import fill_up, real_regions
 from seesay.nn.decoder import Decoder, Seeing, State
-from seesay.nn.dropout import Dropout
-from seesay.nn.transformer import EncoderLayer, Shape, check_counts, encode, initialise
+from seesay.nn.transformer import EncoderLayer, Shape, check_counts, embed_regions, encode, initialise
 from seesay.text.vocabulary import PAD
 
 TASK = "caption"
@@ -64,9 +63,7 @@ class Model(nn.Module):
         self.config = config
         hidden = config.hidden_size
         shape = Shape(hidden, config.heads, config.feedforward_size, config.dropout)
-        self.regions = nn.Sequential(
-            nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(config.dropout), nn.LayerNorm(hidden)
-        )
+        self.regions = embed_regions(feature_size, shape)
         self.encoder = nn.ModuleList(EncoderLayer(shape, config.slots) for _ in range(config.layers))
         initialise(self)
         self.decoder = Decoder(

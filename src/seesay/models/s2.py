@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import fill_up, real_regions
 from seesay.nn.decoder import Decoder, Seeing, State
-from seesay.nn.dropout import Dropout
-from seesay.nn.transformer import EncoderLayer, Shape, check_counts, encode, initialise
+from seesay.nn.transformer import EncoderLayer, Shape, check_counts, embed_regions, encode, initialise
 from seesay.text.vocabulary import PAD
 
 TASK = "caption"
@@ -75,9 +74,7 @@ class Encoder(nn.Module):
     def __init__(self, shape: Shape, layers: int, feature_size: int) -> None:
         super().__init__()
         hidden = shape.hidden_size
-        self.regions = nn.Sequential(
-            nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(shape.dropout), nn.LayerNorm(hidden)
-        )
+        self.regions = embed_regions(feature_size, shape)
         self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(layers))
         self.shortcut = nn.Sequential(
             nn.Linear(layers * hidden, layers * hidden),

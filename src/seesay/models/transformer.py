@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from seesay.models import Forced
 from seesay.nn.attention import real_regions
 from seesay.nn.decoder import Decoder, Seeing, State
-from seesay.nn.dropout import Dropout
-from seesay.nn.transformer import EncoderLayer, Shape, check_counts, encode, initialise
+from seesay.nn.dropout import RegionDropout, WordDropout
+from seesay.nn.transformer import EncoderLayer, Shape, check_counts, embed_regions, encode, initialise
 from seesay.text.vocabulary import BOS, PAD, UNK
 
 TASK = "caption"
@@ -46,6 +45,7 @@ class Config:
 class Model(nn.Module):
     """The network; see the module's text.
 
+    >>> import torch
     >>> model = Model(Config(16, 2, 1, 1, 32), feature_size=3, vocabulary_size=11)
     >>> state = model.start(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
     >>> logits, state = model.step(torch.tensor([2, 2]), state)
@@ -61,11 +61,11 @@ class Model(nn.Module):
             positions=(config.positions, 1, 4096),
         )
         self.config = config
+        self.hide = RegionDropout(config.region_dropout)
+        self.forget = WordDropout(config.word_dropout, unknown=UNK, begin=BOS)
         hidden, norm = config.hidden_size, "pre" if config.pre_norm else "post"
         shape = Shape(hidden, config.heads, config.feedforward_size, config.dropout, norm)
-        self.regions = nn.Sequential(
-            nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(config.dropout), nn.LayerNorm(hidden)
-        )
+        self.regions = embed_regions(feature_size, shape)
         self.encoder = nn.ModuleList(EncoderLayer(shape) for _ in range(config.encoder_layers))
         # With normalisation first, nothing has normalised the sum of the branches yet.
         self.norm = nn.LayerNorm(hidden) if config.pre_norm and config.encoder_layers else nn.Identity()
@@ -82,9 +82,7 @@ class Model(nn.Module):
 
     def _see(self, features: Tensor, mask: Tensor) -> Seeing:
         features, mask = real_regions(features, mask)
-        if self.training and self.config.region_dropout:
-            kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.region_dropout)
-            mask = torch.where(kept.any(1, keepdim=True), kept, mask)
+        mask = self.hide(mask)
         x = encode(self.encoder, self.regions(features), mask)[-1]
         return Seeing(self.norm(x).unsqueeze(1), mask, mask.shape[1], mask.shape[1])
 
@@ -96,16 +94,9 @@ class Model(nn.Module):
         """Logits (B, V) of the next word after `tokens` (B,)."""
         return self.decoder.step(tokens, state)
 
-    def _partly_forgotten(self, tokens: Tensor) -> Tensor:
-        """The words said so far, some of them <unk> in training; <bos> always stays."""
-        if not (self.training and self.config.word_dropout):
-            return tokens
-        lost = torch.rand(tokens.shape, device=tokens.device) < self.config.word_dropout
-        return tokens.where(~lost | (tokens == BOS), UNK)
-
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,); each picture is encoded once."""
-        targets, said = tokens[:, 1:], self._partly_forgotten(tokens[:, :-1])
+        targets, said = tokens[:, 1:], self.forget(tokens[:, :-1])
         real = targets != PAD
         logits, attention = self.decoder.force(self._see(features, mask), said, real, rows)
         return Forced(logits, targets[real], attention)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from seesay.models import Forced
 from seesay.nn.attention import AdditiveAttention, masked_mean, real_regions
-from seesay.nn.dropout import Dropout
+from seesay.nn.dropout import Dropout, RegionDropout, WordDropout
 from seesay.nn.groups import Groups
 from seesay.nn.memory import Regions
 from seesay.nn.state import select
@@ -68,6 +68,8 @@ class Model(nn.Module):
     def __init__(self, config: Config, *, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
+        self.hide = RegionDropout(config.region_dropout)
+        self.forget = WordDropout(config.word_dropout, unknown=UNK, begin=BOS)
         hidden, embedding = config.hidden_size, config.embedding_size
         self.regions = nn.Sequential(nn.Linear(feature_size, hidden), nn.ReLU(), nn.LayerNorm(hidden))
         self.attention = AdditiveAttention(hidden, config.attention_size)
@@ -96,9 +98,7 @@ class Model(nn.Module):
     def start(self, features: Tensor, mask: Tensor) -> State:
         """The state before the first word, from `features` (B, R, D) and `mask` (B, R)."""
         features, mask = real_regions(features, mask)
-        if self.training and self.config.region_dropout:
-            kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.region_dropout)
-            mask = torch.where(kept.any(1, keepdim=True), kept, mask)
+        mask = self.hide(mask)
         values = self.dropout(self.regions(features))
         nowhere = torch.zeros(mask.shape, device=mask.device)
         zeros = values.new_zeros(len(values), self.config.hidden_size)
@@ -124,13 +124,6 @@ class Model(nn.Module):
         state = self._advance(self.word_input(self.dropout(self.embedding(tokens))), state)
         return self._logits(state.telling), state
 
-    def _partly_forgotten(self, tokens: Tensor) -> Tensor:
-        """The words said so far, some of them <unk> in training; <bos> always stays."""
-        if not (self.training and self.config.word_dropout):
-            return tokens
-        lost = torch.rand(tokens.shape, device=tokens.device) < self.config.word_dropout
-        return tokens.where(~lost | (tokens == BOS), UNK)
-
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,)."""
         targets = tokens[:, 1:]
@@ -139,7 +132,7 @@ class Model(nn.Module):
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
         state = select(self.start(features, mask), rows[order])
-        gates = self.word_input(self.dropout(self.embedding(self._partly_forgotten(tokens[order, :-1]))))
+        gates = self.word_input(self.dropout(self.embedding(self.forget(tokens[order, :-1]))))
         told, looked = [], []
         for words, count in zip(gates.unbind(1), going, strict=False):  # past these, all is padding
             if count < len(state.telling):

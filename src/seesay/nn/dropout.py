@@ -39,3 +39,43 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """As torch's own shows itself."""
         return f"p={self.p}"
+
+
+class RegionDropout(nn.Module):
+    """In training, hides a share of a picture's regions, but never the last one it has.
+
+    >>> hide = RegionDropout(0.9)
+    >>> hide(torch.ones(2, 5, dtype=torch.bool)).any(1).tolist(), hide.eval()(torch.tensor([[True, False]])).tolist()
+    ([True, True], [[True, False]])
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """The mask (B, R) of the regions that are left; a picture that would have none keeps all."""
+        if not (self.training and self.share):
+            return mask
+        kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.share)
+        return torch.where(kept.any(1, keepdim=True), kept, mask)
+
+
+class WordDropout(nn.Module):
+    """In training, makes a share of the words already said the unknown one; the one that begins stays (Iyyer et al.
+    2015).
+
+    >>> WordDropout(0.5, unknown=0, begin=2).eval()(torch.tensor([[2, 7, 8]])).tolist()
+    [[2, 7, 8]]
+    """
+
+    def __init__(self, share: float, *, unknown: int, begin: int) -> None:
+        super().__init__()
+        self.share, self.unknown, self.begin = share, unknown, begin
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The ids (N, T) of the words as they are heard."""
+        if not (self.training and self.share):
+            return tokens
+        lost = torch.rand(tokens.shape, device=tokens.device) < self.share
+        return tokens.where(~lost | (tokens == self.begin), self.unknown)

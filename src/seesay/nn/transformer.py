@@ -206,6 +206,16 @@ def check_counts(**counts: tuple[int, int, int]) -> None:
             raise RecipeError(f"model.{name}: received {value}; expected a whole number from {least} to {most:,}.")
 
 
+def embed_regions(feature_size: int, shape: Shape) -> nn.Sequential:
+    """What an encoder makes of a region's features first: (..., D) to (..., H).
+
+    >>> embed_regions(3, Shape(8, 2, 16, 0.1))(torch.randn(2, 5, 3)).shape
+    torch.Size([2, 5, 8])
+    """
+    hidden = shape.hidden_size
+    return nn.Sequential(nn.Linear(feature_size, hidden), nn.ReLU(), Dropout(shape.dropout), nn.LayerNorm(hidden))
+
+
 def encode(layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, mask: Tensor) -> list[Tensor]:
     """The output (B, S, H) of every layer of an encoder, the last one last; x itself where there is none."""
     outputs = []
