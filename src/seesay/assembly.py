@@ -10,14 +10,14 @@ from seesay import __version__
 from seesay.checkpoint import write_checkpoint
 from seesay.engines import Engine, open_engine
 from seesay.errors import CheckpointError
-from seesay.recipe import AnyRecipe, AnyStage, recipe_of
+from seesay.recipe import AnyRecipe, AnyStage, Training, recipe_of
 from seesay.tasks import Material
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
 
-PATHS = ("captions", "features", "flipped", "pictures", "train", "dev", "test")  # keys of data sections
+PATHS = ("captions", "questions", "features", "flipped", "pictures", "concepts", "train", "dev", "test")  # keys of data sections
 # Settings that may change between two parts of a run: names, and where data lie that are compared by content.
-_FREE = {"name", "notice", *(f"data.{key}" for key in PATHS)}
+_FREE = {"name", "notice", "training.start_from", *(f"data.{key}" for key in PATHS)}
 
 
 @dataclass
@@ -50,7 +50,10 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
     for key in PATHS:
         if data.get(key) and not data[key].startswith("seesay:"):
             data[key] = str(Path(data[key]).resolve())
-    return recipe.model_copy(update={"data": type(recipe.data)(**data)})
+    training = recipe.training.model_dump()
+    if training["start_from"]:
+        training["start_from"] = str(Path(training["start_from"]).resolve())
+    return recipe.model_copy(update={"data": type(recipe.data)(**data), "training": Training(**training)})
 
 
 def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, progress: Progress | None = None) -> Work:

@@ -5,21 +5,46 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from seesay.errors import RecipeError, UnknownName
-from seesay.stages import OBJECTIVES, AnyStage, CaptionStage, Section, SelfCriticalStage, Stage, TagStage
+from seesay.sections import (
+    KINDS,
+    AnyRecipe,
+    AskRecipe,
+    ClassifyRecipe,
+    ConceptRecipe,
+    Data,
+    Decoding,
+    Labels,
+    Model,
+    PictureWords,
+    Questions,
+    Recipe,
+    Sentences,
+    TagRecipe,
+    Training,
+)
+from seesay.stages import OBJECTIVES, AnyStage, ClassifyStage, ConceptStage, SelfCriticalStage, Stage, TagStage
 
 __all__ = [
     "PACKAGE",
     "AnyRecipe",
     "AnyStage",
+    "AskRecipe",
+    "ClassifyRecipe",
+    "ClassifyStage",
+    "ConceptRecipe",
+    "ConceptStage",
     "Data",
     "Decoding",
+    "Labels",
     "Model",
+    "PictureWords",
+    "Questions",
     "Recipe",
     "SelfCriticalStage",
     "Sentences",
@@ -57,95 +82,6 @@ _WANTED = {
     "tuple_type": "{example}",
     "too_short": "{example}",
 }
-
-
-class Data(Section):
-    """Which pictures and captions. A path that starts with "seesay:" lies in the package."""
-
-    captions: str
-    features: str
-    flipped: str = ""  # features of the mirrored pictures, if training should use them
-    pictures: str = ""  # the folder of the pictures, for reports and for extraction where `features` is missing
-    minimum_count: int = Field(4, ge=1)
-    max_words: int = Field(24, ge=1)
-
-
-class Sentences(Section):
-    """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U."""
-
-    train: str
-    dev: str = ""  # where it is missing, a part of `train` is kept aside
-    dev_share: float = Field(0.1, gt=0, lt=1)
-    test: str = ""
-    minimum_count: int = Field(1, ge=1)  # rarer words are all one unknown word
-
-
-class Model(BaseModel):
-    """The model's file name, and the settings of its Config."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything but the name."""
-        return dict(self.model_extra or {})
-
-
-class Training(Section):
-    """How training runs on this machine. `save_every` is in steps, 0 saves at the end of each epoch only."""
-
-    engine: Literal["torch", "numpy"] = "torch"
-    precision: Literal["float32", "bf16"] = "float32"
-    device: str = "cpu"
-    save_every: int = Field(0, ge=0)
-    log_every: int = Field(10, ge=1)
-
-
-class Decoding(Section):
-    """How sentences are searched for when the run is evaluated and used: see `seesay.decoding.settings.Decoding`."""
-
-    method: Literal["greedy", "beam", "sample"] = "beam"
-    beam: int = Field(5, ge=1, le=1000)
-    max_length: int = Field(20, ge=1, le=1000)
-    length_penalty: float = 0.0
-    groups: int = Field(1, ge=1)
-    diversity: float = Field(0.5, ge=0, le=1000)
-    min_length: int = Field(1, ge=0, le=1000)
-    no_repeat_ngram: int = Field(0, ge=0, le=1000)
-    forbidden: str = ""
-    required: str = ""
-    deduplicate: bool = False
-    faithful: bool = False
-
-
-class _Recipe(Section):
-    name: str = Field(pattern=r"^\w[\w .-]*$", max_length=100)  # names the run's folder, too
-    seed: int = Field(1, ge=0, lt=2**63)
-    notice: str = ""  # said plainly at the head of the report
-    model: Model
-    training: Training = Training()
-
-
-class Recipe(_Recipe):
-    """All settings of one run that trains a captioner."""
-
-    task: Literal["caption"] = "caption"
-    data: Data
-    stages: tuple[CaptionStage, ...] = Field(min_length=1, strict=False)
-    decoding: Decoding = Decoding()
-
-
-class TagRecipe(_Recipe):
-    """All settings of one run that trains a tagger."""
-
-    task: Literal["tag"] = "tag"
-    data: Sentences
-    stages: tuple[TagStage, ...] = Field(min_length=1, strict=False)
-
-
-AnyRecipe = Recipe | TagRecipe
-KINDS: dict[str, type[Recipe] | type[TagRecipe]] = {"caption": Recipe, "tag": TagRecipe}
 
 
 def locate(path: str) -> Path:

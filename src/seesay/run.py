@@ -14,7 +14,8 @@ from seesay.data.batches import batches
 from seesay.errors import CheckpointError, TrainingDiverged, UnknownName
 from seesay.files import link_file, replace_file
 from seesay.recipe import AnyRecipe, SelfCriticalStage, read_recipe, write_recipe
-from seesay.restoring import weights_of
+from seesay.restoring import best_of, weights_of
+from seesay.starting import start_from
 from seesay.tasks import gather
 from seesay.training.curves import Curves
 from seesay.training.folder import RunFolder
@@ -65,11 +66,18 @@ def train(recipe: AnyRecipe, path: Path) -> Iterator[Event]:
             again = f"seesay train --resume {shlex.quote(str(path))}"
             raise CheckpointError(f"{path}: holds a run already; go on with '{again}' or choose another -o.")
         recipe = settle(recipe)
+        begins = recipe.training.start_from
+        if begins:
+            best_of(Path(begins))  # what is missing should be missed before anything is written
         work = assemble(recipe, folder, gather(recipe, folder))
         folder.prepare()
         folder.clear()
         replace_file(folder.recipe, write_recipe(recipe))
         work.material.save_words(folder.vocabulary)
+        if begins:
+            start = start_from(work, Path(begins))
+            folder.append(folder.log, start.about)
+            yield Notice(start.text)
         save(work)
         yield from _stages(work)
 
@@ -233,7 +241,7 @@ def _check(work: Work, curves: Curves, began: float) -> Check:
     scores = work.material.scores(work.engine, work.judged, header_of(work), device)
     if stage.select_by not in scores:
         raise UnknownName("score", stage.select_by, scores)
-    dev_loss = work.engine.mean_loss(work.judged, work.material.dev.in_order(LOSS_BATCH), device)
+    dev_loss = work.engine.mean_loss(work.judged, work.material.dev.in_order(LOSS_BATCH), work.recipe.task, device)
     best = progress.offer(scores[stage.select_by], dev_loss)
     sums, progress.sums = progress.sums, {}
     train_loss = sums.pop("loss", 0.0) / max(1, sums.pop("tokens", 0))

@@ -1,4 +1,4 @@
-"""The settings of one stage of training: by cross-entropy, by a reward, or of a tagger."""
+"""The settings of one stage of training: by cross-entropy, by a reward, or of what labels pictures, words or texts."""
 
 from __future__ import annotations
 
@@ -138,6 +138,31 @@ class TagStage(_Stage):
         return self.sentences_per_batch
 
 
+class ConceptStage(_Stage):
+    """One stage of learning which concepts a picture shows."""
+
+    pictures_per_batch: int = Field(50, ge=1)
+    select_by: Literal["mAP"] = "mAP"
+
+    @property
+    def batch_size(self) -> int:
+        """How much goes into one step."""
+        return self.pictures_per_batch
+
+
+class ClassifyStage(_Stage):
+    """One stage of learning to label texts."""
+
+    texts_per_batch: int = Field(32, ge=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    select_by: Literal["accuracy", "macro_F1"] = "accuracy"
+
+    @property
+    def batch_size(self) -> int:
+        """How much goes into one step."""
+        return self.texts_per_batch
+
+
 def _objective(content: Any) -> Any:
     """Which kind of stage a section is; a stage that does not say learns by cross-entropy."""
     if isinstance(content, dict):
@@ -150,4 +175,4 @@ CaptionStage = Annotated[
     Annotated[Stage, Tag("cross_entropy")] | Annotated[SelfCriticalStage, Tag("self_critical")],
     Discriminator(_objective),
 ]
-AnyStage = Stage | SelfCriticalStage | TagStage
+AnyStage = Stage | SelfCriticalStage | ConceptStage | TagStage | ClassifyStage

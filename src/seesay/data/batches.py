@@ -35,6 +35,11 @@ class CaptionBatch:
         """What the batch is made of, for messages."""
         return self.ids
 
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What a model is called with, in its order."""
+        return self.features, self.mask, self.tokens, self.rows
+
     def map(self, fn: Callable[[Any], Any]) -> CaptionBatch:
         """The same batch with `fn` applied to every array, such as one that moves it to a device."""
         return CaptionBatch(self.ids, fn(self.features), fn(self.mask), fn(self.tokens), fn(self.rows))

@@ -69,8 +69,8 @@ class Engine(Protocol):
         `epoch` is the stage's, from 0; a self-critical stage needs a `judge`.
         """
 
-    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
-        """The plain cross-entropy of a word, over all batches, without dropout."""
+    def mean_loss(self, model: Any, batches: Iterable[Any], task: str, device: str) -> float:
+        """The plain loss of a word, tag, label or concept, over all batches, without dropout."""
 
     def pack(self, model: Any, average: Any | None, optimizer: Any) -> Arrays:
         """Weights, averaged weights and optimiser moments under the prefixes model/, average/ and optimizer/."""

@@ -18,7 +18,7 @@ from seesay.decoding import numpy_search
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.engines import has_torch, parameter_groups
 from seesay.errors import RecipeError
-from seesay.recipe import AnyStage, SelfCriticalStage, Stage, Training
+from seesay.recipe import AnyStage, SelfCriticalStage, Stage, TagStage, Training
 from seesay.scratch import Tensor, functional, no_grad, optim
 from seesay.scratch.captioner import Captioner
 from seesay.scratch.tagger import Tagger
@@ -61,7 +61,7 @@ class NumpyEngine:
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model."""
-        known = MODELS[task]
+        known = MODELS.get(task, {})
         if name not in known:
             raise _unknown(name, task)
         parameters = inspect.signature(known[name].__init__).parameters.values()
@@ -106,7 +106,7 @@ class NumpyEngine:
     ) -> Iterator[Step]:
         """Update the model once a batch."""
         self.check([stage], training)
-        assert not isinstance(stage, SelfCriticalStage)
+        assert isinstance(stage, Stage | TagStage)
         parameters = list(model.parameters())
         for number, batch in enumerate(batches, first):
             rate = schedule(number)
@@ -124,7 +124,7 @@ class NumpyEngine:
             optimizer.step()
             yield step
 
-    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
+    def mean_loss(self, model: Any, batches: Iterable[Any], task: str, device: str) -> float:
         """The plain cross-entropy of a word or tag."""
         model.eval()
         total, count = 0.0, 0

@@ -17,7 +17,7 @@ from seesay.decoding import search
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.engines import parameter_groups
 from seesay.training import averaging, loop, state
-from seesay.training.objectives import CrossEntropy, Objective, Tagging
+from seesay.training.objectives import PLAIN, Classifying, CrossEntropy, Naming, Objective, Tagging
 from seesay.training.scheduled_sampling import share_at
 from seesay.training.schedules import Schedule
 from seesay.training.self_critical import SelfCritical
@@ -93,10 +93,9 @@ class TorchEngine:
             device=training.device,
         )
 
-    def mean_loss(self, model: Any, batches: Iterable[Any], device: str) -> float:
-        """The plain cross-entropy of a word or tag."""
-        objective: Objective = CrossEntropy() if hasattr(model, "step") else Tagging()
-        return loop.mean_loss(model, batches, objective, device)
+    def mean_loss(self, model: Any, batches: Iterable[Any], task: str, device: str) -> float:
+        """The task's plain loss."""
+        return loop.mean_loss(model, batches, PLAIN[task], device)
 
     def pack(self, model: Any, average: Any | None, optimizer: Any) -> Arrays:
         """All that must be kept."""
@@ -132,10 +131,14 @@ class TorchEngine:
 
 def objective_of(stage: AnyStage, epoch: int = 0, judge: Judge | None = None) -> Objective:
     """What a stage minimises in its `epoch`, counted from 0; a self-critical one needs a `judge`."""
-    from seesay.recipe import SelfCriticalStage, TagStage
+    from seesay.recipe import ClassifyStage, ConceptStage, SelfCriticalStage, TagStage
 
     if isinstance(stage, TagStage):
         return Tagging(stage.label_smoothing)
+    if isinstance(stage, ClassifyStage):
+        return Classifying(stage.label_smoothing)
+    if isinstance(stage, ConceptStage):
+        return Naming()
     if isinstance(stage, SelfCriticalStage):
         assert judge is not None, "a self-critical stage without anyone to judge"
         return SelfCritical(judge, _drawing(stage), stage.baseline, stage.normalise, stage.dropout, stage.faithful)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seesay.engines import Engine
-from seesay.recipe import AnyRecipe, Recipe
+from seesay.recipe import AnyRecipe, AskRecipe, ClassifyRecipe, ConceptRecipe, Recipe, TagRecipe
 from seesay.training.folder import RunFolder
 
 
@@ -56,10 +56,24 @@ class Material(Protocol):
 
 def gather(recipe: AnyRecipe, folder: RunFolder, begun: bool = False) -> Material:
     """The material of a recipe; a run that has `begun` keeps the words that lie in its folder."""
-    if isinstance(recipe, Recipe):
-        from seesay.tasks.caption import Captions
+    match recipe:
+        case Recipe():
+            from seesay.tasks.caption import Captions
 
-        return Captions.gather(recipe, folder, begun)
-    from seesay.tasks.tag import Tags
+            return Captions.gather(recipe, folder, begun)
+        case AskRecipe():
+            from seesay.tasks.ask import Questions
 
-    return Tags.gather(recipe, folder, begun)
+            return Questions.gather(recipe, folder, begun)
+        case ConceptRecipe():
+            from seesay.tasks.concepts import Concepts
+
+            return Concepts.gather(recipe, folder, begun)
+        case TagRecipe():
+            from seesay.tasks.tag import Tags
+
+            return Tags.gather(recipe, folder, begun)
+        case ClassifyRecipe():
+            from seesay.tasks.classify import Labelled
+
+            return Labelled.gather(recipe, folder, begun)

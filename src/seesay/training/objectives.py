@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -54,11 +54,11 @@ class CrossEntropy:
     def _forced(self, model: nn.Module, batch: CaptionBatch) -> tuple[Any, Tensor]:
         """Teacher forcing, and the words of the captions: what was said before may be the model's own."""
         if not self.scheduled_sampling:
-            forced = model(batch.features, batch.mask, batch.tokens, batch.rows)
+            forced = model(*batch.inputs)
             return forced, forced.targets
         said = partly_own(model, batch, self.scheduled_sampling)
         targets = batch.tokens[:, 1:]
-        return model(batch.features, batch.mask, said, batch.rows), targets[targets != PAD]
+        return model(*replace(batch, tokens=said).inputs), targets[targets != PAD]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,42 @@ class Tagging:
             logits, targets, ignore_index=-1, reduction="sum", label_smoothing=self.label_smoothing
         )
         return Loss(total, int((targets >= 0).sum()))
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Cross-entropy of a yes or no for each concept of each picture (a logistic regression each, trained together)."""
+
+    def __call__(self, model: nn.Module, batch: Any) -> Loss:
+        """The loss of `model` on the tensors of `batch`, summed over pictures and concepts."""
+        logits = model(batch.features, batch.mask).float()
+        total = functional.binary_cross_entropy_with_logits(logits, batch.concepts.float(), reduction="sum")
+        return Loss(total, logits.numel())
+
+
+@dataclass(frozen=True)
+class Classifying:
+    """Cross-entropy of a text's label, with label smoothing."""
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: Any) -> Loss:
+        """The loss of `model` on the tensors of `batch`, summed over texts; a label of -1 counts nothing."""
+        logits = model(batch.ids, batch.lengths).float()
+        total = functional.cross_entropy(
+            logits, batch.labels, ignore_index=-1, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return Loss(total, int((batch.labels >= 0).sum()))
+
+
+# What each task's loss on development data is: that of its training, without what only helps to learn.
+PLAIN: dict[str, Objective] = {
+    "caption": CrossEntropy(),
+    "ask": CrossEntropy(),
+    "concepts": Naming(),
+    "tag": Tagging(),
+    "classify": Classifying(),
+}
 
 
 def missed(attention: Tensor, mask: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Self-critical training: a captioner's own captions become likelier or less, by how they score beside one another.
 
 Rennie et al. 2017: the gradient of the expected reward is the mean of (reward - baseline) * d log p(caption). Captions
-are found first, without gradient and without dropout; then one pass of teacher forcing scores them all, each picture
-encoded once. The loss and its gradient are those of a search that keeps every step for the backward pass.
+are found first, without gradient and without dropout; then one pass of teacher forcing scores them all, from the same
+encoding of the pictures. The loss and its gradient are those of a search that keeps every step for the backward pass.
 B pictures, N captions, T words, V vocabulary size.
 """
 
@@ -57,7 +57,7 @@ class SelfCritical:
     over these words. Drawn captions count with the probability that they were drawn with, from what may be said
     at all; beams with the model's own, as in the released code of M2 and S2. `faithful` takes the mean over
     `decoding.max_length` places a caption, as that code does, so that short captions teach less.
-    `dropout` keeps dropout where captions are scored; they are always drawn without.
+    `dropout` keeps dropout where captions are scored, which takes an encoding of its own; they are drawn without.
     """
 
     judge: Judge
@@ -69,20 +69,29 @@ class SelfCritical:
 
     def __call__(self, model: nn.Module, batch: CaptionBatch) -> Loss:
         """The loss of `model` on captions that it says about the pictures of `batch`, a batch of tensors."""
-        said, greedy = self._say(model, batch)
+        state = self._start(model, batch)
+        said, greedy = self._say(model, state)
         rewards = self._rewards(said, batch.ids)
         usual = self._rewards(greedy, batch.ids)[said.rows] if greedy else baseline(rewards, said.rows, self.baseline)
         worth = advantages(rewards, usual, self.normalise)
-        logs, row = self._score(model, batch, said)
+        logs, row = self._score(model, batch, state, said)
         total = -(torch.as_tensor(worth, dtype=logs.dtype, device=logs.device)[row] * logs).sum()
         count = len(said.ids) * self.decoding.max_length if self.faithful else len(logs)
         return Loss(total, count, self._sums(said, rewards, usual))
 
-    def _say(self, model: Any, batch: CaptionBatch) -> tuple[Said, Said | None]:
+    def _start(self, model: Any, batch: CaptionBatch) -> Any:
+        """The pictures encoded without dropout: with gradient, where captions will be scored from there, too."""
+        _without_dropout(model)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._shares(model)):
+            return model.start(batch.features, batch.mask)
+
+    def _shares(self, model: nn.Module) -> bool:
+        """Whether one encoding serves both passes."""
+        return not self.dropout and hasattr(model, "force")
+
+    def _say(self, model: Any, state: Any) -> tuple[Said, Said | None]:
         """Captions of the pictures, and where they are the baseline the likeliest words, too."""
-        model.eval()
         with torch.no_grad():
-            state = model.start(batch.features, batch.mask)
             said = Said.of(decode(model, state, self.decoding))
             plain = Decoding("greedy", max_length=self.decoding.max_length)
             greedy = Said.of(decode(model, state, plain)) if self.baseline == "greedy" else None
@@ -92,12 +101,16 @@ class SelfCritical:
     def _rewards(self, said: Said, pictures: Sequence[str]) -> Floats:
         return np.asarray(self.judge.reward(said.ids, [pictures[row] for row in said.rows]), np.float64)
 
-    def _score(self, model: nn.Module, batch: CaptionBatch, said: Said) -> tuple[Tensor, Tensor]:
+    def _score(self, model: Any, batch: CaptionBatch, state: Any, said: Said) -> tuple[Tensor, Tensor]:
         """Log-probabilities (P,) of all words that were said, with gradient, and the sentence (P,) of each."""
-        model.train() if self.dropout else _without_dropout(model)
+        if self.dropout:
+            model.train()
         device = batch.features.device
         tokens, rows = (torch.from_numpy(array).to(device) for array in (said.as_targets(), said.rows))
-        forced = model(batch.features, batch.mask, tokens, rows)
+        if self._shares(model):
+            forced = model.force(state, tokens, rows)
+        else:
+            forced = model(batch.features, batch.mask, tokens, rows)
         row, place = (tokens[:, 1:] != PAD).nonzero(as_tuple=True)
         logits = forced.logits.to(torch.promote_types(forced.logits.dtype, torch.float32))
         if self.decoding.method == "sample":
