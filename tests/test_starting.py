@@ -28,7 +28,8 @@ def weights(run: Path, prefix: str = "") -> dict[str, np.ndarray]:
 
 def begin(recipe: Recipe, path: Path) -> str:
     """Train, and return what was said of the beginning."""
-    return [event.text for event in train(recipe, path) if isinstance(event, Notice)][0]
+    said = [event.text for event in train(recipe, path) if isinstance(event, Notice)]
+    return said[0]
 
 
 def test_the_same_model_begins_where_the_other_s_best_was(tiny: Make, trained: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from seesay.tasks import Material
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
 
-PATHS = ("captions", "questions", "features", "flipped", "pictures", "concepts", "train", "dev", "test")  # keys of data sections
+# Keys of data sections.
+PATHS = ("captions", "questions", "features", "flipped", "pictures", "concepts", "train", "dev", "test")
 # Settings that may change between two parts of a run: names, and where data lie that are compared by content.
 _FREE = {"name", "notice", "training.start_from", *(f"data.{key}" for key in PATHS)}
 
