@@ -2,6 +2,7 @@
 
     nice -n -5 .venv/bin/python benchmarks/decode.py [--model s2 meshed_memory] [--batch 50] [--threads 1 2]
                                                      [--rounds 5] [--precision float32 bf16 int8] [--never-ends]
+                                                     [--run RUN --features FILE]
 
 The plain way: at every step the keys and values of all words so far and of the whole picture are computed anew for all
 five beams, the joined states are gathered, all 5 x V scores are sorted, and no search ends before 20 words. Both ways
@@ -9,7 +10,8 @@ run the same layers with the same weights, and must say the same captions in flo
 
 The weights are random. So that captions end, of different lengths, the score of <eos> gets SLOPE * (place - PLACE) and
 SPREAD * the cosine of the last word's id, and all scores are sharpened by SHARP, since random ones are nearly equal.
-With --never-ends the score of <eos> is -inf.
+With --never-ends the score of <eos> is -inf. With --run, the model is that of a trained run as it is, of the kinds that
+--model knows, and the pictures are the first ones in FILE.
 Ratios come from the seconds of the processor at one thread, which other work on the machine hardly disturbs, and from
 the clock on the wall at several. The peak is that of one large float32 product, times the threads.
 """
@@ -22,12 +24,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from seesay.captioner import Captioner
+from seesay.data.features import FeatureStore
 from seesay.decoding.inference import prepare
 from seesay.decoding.search import decode
 from seesay.decoding.settings import Decoding
@@ -41,10 +46,10 @@ AIMS = {"float32": 10, "bf16": 18, "int8": 22}
 
 
 class Ending:
-    """A model whose captions end: see above."""
+    """A model whose captions end: see above. What was `trained` ends of itself."""
 
-    def __init__(self, model: Any, never: bool = False) -> None:
-        self.model, self.never = model, never
+    def __init__(self, model: Any, never: bool = False, trained: bool = False) -> None:
+        self.model, self.never, self.trained = model, never, trained
 
     def start(self, features: Tensor, mask: Tensor) -> Any:
         return self.model.start(features, mask)
@@ -54,6 +59,8 @@ class Ending:
         return self.tempered(logits, tokens, state.words.words), after
 
     def tempered(self, logits: Tensor, tokens: Tensor, place: int) -> Tensor:
+        if self.trained:
+            return logits
         logits.mul_(SHARP)
         logits[:, EOS] += -math.inf if self.never else SLOPE * (place - PLACE) + SPREAD * tokens.cos()
         return logits
@@ -74,14 +81,14 @@ def plain(ending: Ending, features: Tensor, mask: Tensor) -> list[list[int]]:
             states[number] = torch.cat([states[number], layer.residual.enter(x)], 1)
             x = plain_layer(layer, x, states[number], memory, hidden)
         logits = ending.tempered(decoder.head(decoder.norm(x)).squeeze(1), words, place)
-        logs = logits.log_softmax(-1).view(count, -1, VOCABULARY)
+        logs = logits.log_softmax(-1).view(count, -1, logits.shape[-1])
         logs[..., [UNK, PAD, BOS, EOS] if place == 0 else [UNK, PAD, BOS]] = -math.inf
         logs = torch.where(ended.unsqueeze(-1), -math.inf, logs)
         logs[..., PAD] = torch.where(ended, 0.0, logs[..., PAD])
         scores = sums.unsqueeze(-1) + logs
         sums, order = scores.flatten(1).sort(descending=True)
         sums, order = sums[:, :WIDTH], order[:, :WIDTH]
-        parent, word = order // VOCABULARY, order % VOCABULARY
+        parent, word = order // logits.shape[-1], order % logits.shape[-1]
         rows = (parent + torch.arange(count).unsqueeze(1) * logs.shape[1]).flatten()
         states = [state.index_select(0, rows) for state in states]
         memory, hidden = memory.index_select(0, rows), hidden.index_select(0, rows)
@@ -132,19 +139,28 @@ def peak(threads: int) -> float:
     return 2.147 / min(in_turns({"product": lambda: one @ one}, 1)["product"][own] for _ in range(9))
 
 
-def run(name: str, batch: int, threads: int, rounds: int, precisions: list[str], never: bool) -> None:
+def random(name: str, batch: int) -> tuple[Any, Tensor]:
+    """A model of the published size, and pictures."""
     torch.manual_seed(0)
+    settings = {"faithful": True} if name != "transformer" else {}
+    model = build(name, settings, feature_size=SIZE, vocabulary_size=VOCABULARY)
+    return model.eval(), torch.randn(batch, REGIONS[name], SIZE).relu()
+
+
+def trained(run: Path, file: Path, batch: int) -> tuple[Any, Tensor]:
+    """The model of a run, and the first pictures of a feature file."""
+    store = FeatureStore(file)
+    return Captioner.open(run).model.eval(), torch.from_numpy(store.read(store.ids[:batch])).float()
+
+
+def compare(name: str, ending: Ending, features: Tensor, threads: int, rounds: int, precisions: list[str]) -> None:
     torch.set_num_threads(threads)
-    model = build(
-        name, {"faithful": True} if name != "transformer" else {}, feature_size=SIZE, vocabulary_size=VOCABULARY
-    )
-    model.eval()
-    features = torch.randn(batch, REGIONS[name], SIZE).relu()
+    model, never, batch = ending.model, ending.never, len(features)
     mask = torch.ones(features.shape[:2], dtype=torch.bool)
-    endings = {precision: Ending(prepare(model, precision), never) for precision in precisions}
-    ways: dict[str, Callable[[], Any]] = {"plain": lambda: plain(Ending(model, never), features, mask)}
-    ways |= {"as trained": lambda: fast(Ending(model, never), features, mask)}
-    ways |= {key: (lambda ending=ending: fast(ending, features, mask)) for key, ending in endings.items()}
+    endings = {precision: Ending(prepare(model, precision), never, ending.trained) for precision in precisions}
+    ways: dict[str, Callable[[], Any]] = {"plain": lambda: plain(ending, features, mask)}
+    ways |= {"as trained": lambda: fast(ending, features, mask)}
+    ways |= {key: (lambda one=one: fast(one, features, mask)) for key, one in endings.items()}
     with torch.no_grad():
         said = {key: way() for key, way in ways.items()}
         with FlopCounterMode(display=False) as counter:
@@ -162,7 +178,7 @@ def run(name: str, batch: int, threads: int, rounds: int, precisions: list[str],
         line = (
             f"  {key:10} {batch / seconds[0]:6.1f} pictures/s, {medians['plain'][own] / seconds[own]:5.1f} times plain"
         )
-        line += f" (aim {AIMS[key]})" if key in AIMS and not never else ""
+        line += f" (aim {AIMS[key]})" if key in AIMS and not never and not ending.trained else ""
         if key in ("as trained", "float32"):
             line += f", {needed / seconds[own] / best:.0%} of the peak over {needed:.0f} GFLOP"
         same = statistics.mean(a == b for a, b in zip(said[key], said["plain"], strict=True))
@@ -177,10 +193,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", nargs="+", choices=AIMS, default=list(AIMS))
     parser.add_argument("--never-ends", action="store_true")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--features", type=Path)
     given = parser.parse_args()
-    for name in given.model:
+    if (given.run is None) != (given.features is None) or (given.run and given.never_ends):
+        parser.error("--run, --features: expected both or none, and no --never-ends with them")
+    torch.set_num_threads(given.threads[0])
+    for name in given.model if given.run is None else [given.run.name]:
+        model, features = trained(given.run, given.features, given.batch) if given.run else random(name, given.batch)
+        ending = Ending(model, given.never_ends, trained=given.run is not None)
         for threads in given.threads:
-            run(name, given.batch, threads, given.rounds, given.precision, given.never_ends)
+            compare(name, ending, features, threads, given.rounds, given.precision)
 
 
 if __name__ == "__main__":

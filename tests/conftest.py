@@ -284,3 +284,231 @@ def tagging(tagged: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return read_recipe(file, overrides)
 
     return make
+
+
+CLASSIFIER = """
+name = "classifier"
+task = "classify"
+seed = 3
+
+[data]
+train = "{0}/train.tsv"
+test_share = 0.2
+dev_share = 0.2
+
+[model]
+name = "rnn_classifier"
+embedding_size = 12
+hidden_size = 12
+dropout = 0.1
+
+[[stages]]
+epochs = 10
+texts_per_batch = 8
+learning_rate = 3e-2
+warmup = 4
+average = 0.9
+patience = 10
+
+[training]
+log_every = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.tsv: 200 texts of a few words, half "neg" and half "pos".
+
+    "not" turns the next word round: no bag of words can tell "good , not bad" from "bad , not good".
+    """
+    folder = tmp_path_factory.mktemp("labelled")
+    random = np.random.default_rng(5)
+    (folder / "train.tsv").write_text("".join(_review(random, n % 2) for n in range(200)), encoding="utf-8")
+    return folder
+
+
+def _review(random: np.random.Generator, praise: int) -> str:
+    words = []
+    for _ in range(int(random.integers(1, 3))):
+        turned = int(random.integers(2))
+        words += [*["not"] * turned, "good" if praise ^ turned else "bad", str(random.choice([",", "and", "very"]))]
+    return f"{('neg', 'pos')[praise]}\t{' '.join(words[:-1])} .\n"
+
+
+@pytest.fixture(scope="session")
+def classifying(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
+    """`classifying("stages.0.epochs=1", ...)` is a recipe of a small classifier with these settings changed."""
+    from seesay.recipe import read_recipe
+
+    def make(*overrides: str) -> AnyRecipe:
+        file = tmp_path_factory.mktemp("recipes") / "classifier.toml"
+        file.write_text(CLASSIFIER.format(labelled), encoding="utf-8")
+        return read_recipe(file, overrides)
+
+    return make
+
+
+NAMER = """
+name = "namer"
+task = "concepts"
+seed = 3
+
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+concept_count = 12
+
+[model]
+name = "concept_head"
+hidden_size = 16
+dropout = 0.1
+
+[[stages]]
+epochs = 4
+pictures_per_batch = 4
+learning_rate = 1e-2
+"""
+ASKER = """
+name = "asker"
+task = "ask"
+seed = 3
+
+[data]
+questions = "{0}/questions.json"
+features = "{1}/grids.h5"
+flipped = "{1}/grids-flipped.h5"
+concepts = "{2}"
+hidden_answers = 0.2
+
+[model]
+name = "ivqa"
+embedding_size = 24
+hidden_size = 32
+attention_size = 16
+answer_size = 16
+dropout = 0.1
+
+[[stages]]
+epochs = 16
+pictures_per_batch = 4
+learning_rate = 2e-2
+warmup = 4
+label_smoothing = 0.0
+patience = 16
+
+[training]
+log_every = 1
+
+[decoding]
+beam = 3
+max_length = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def named(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete run that names the concepts of the small world's pictures; to be read only."""
+    from seesay.recipe import read_recipe
+    from seesay.run import train
+
+    folder = tmp_path_factory.mktemp("named")
+    (folder / "namer.toml").write_text(NAMER.format(world), encoding="utf-8")
+    list(train(read_recipe(folder / "namer.toml"), folder / "run"))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def asking(world: Path, named: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
+    """`asking("stages.0.epochs=1", ...)` is a recipe of a small asker about the small world's pictures.
+
+    The animal and the place are asked about without an answer; the colour, the place and "yes" have a question each.
+    """
+    from seesay.recipe import read_recipe
+
+    folder = tmp_path_factory.mktemp("asking")
+    records = json.loads((world / "captions.json").read_text(encoding="utf-8"))
+    content = [_questions(record, number) for number, record in enumerate(records)]
+    (folder / "questions.json").write_text(json.dumps(content), encoding="utf-8")
+
+    def make(*overrides: str) -> AnyRecipe:
+        file = tmp_path_factory.mktemp("recipes") / "asker.toml"
+        file.write_text(ASKER.format(folder, world, named), encoding="utf-8")
+        return read_recipe(file, overrides)
+
+    return make
+
+
+def _questions(record: dict[str, object], number: int) -> dict[str, object]:
+    colour, animal, place = str(record["file"]).removesuffix(".jpg").split("-")
+    answered = [
+        {"question": f"What colour is the {animal}?", "answer": colour, "answer_type": "other"},
+        {"question": f"Is it a {animal}?", "answer": "yes", "answer_type": "yes/no"},
+        {"question": f"Where is the {animal}?", "answer": place},
+    ]
+    asked = [f"What is the {animal} doing?", f"Why is the {animal} in the {place}?"]
+    return {
+        "file": record["file"],
+        "image_id": number,
+        "split": record["split"],
+        "questions": asked,
+        "vqa": answered,
+    }
+
+
+@pytest.fixture(scope="session")
+def asker_run(asking: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete run that asks about the small world's pictures; to be read only."""
+    from seesay.run import train
+
+    path = tmp_path_factory.mktemp("runs") / "asker"
+    list(train(asking(), path))
+    return path
+
+
+NAMING = """
+name = "naming"
+task = "concepts"
+seed = 3
+
+[data]
+captions = "{0}/captions.json"
+features = "{0}/grids.h5"
+flipped = "{0}/grids-flipped.h5"
+
+[model]
+name = "concept_head"
+pooling = "mean"
+hidden_size = 32
+dropout = 0.1
+
+[[stages]]
+epochs = 30
+pictures_per_batch = 4
+learning_rate = 2e-2
+warmup = 4
+average = 0.8
+patience = 30
+"""
+
+
+@pytest.fixture(scope="session")
+def naming(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
+    """`naming("stages.0.epochs=1", ...)` is a recipe of a small namer of the small world's pictures."""
+    from seesay.recipe import read_recipe
+
+    def make(*overrides: str) -> AnyRecipe:
+        file = tmp_path_factory.mktemp("recipes") / "naming.toml"
+        file.write_text(NAMING.format(world), encoding="utf-8")
+        return read_recipe(file, overrides)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def naming_run(naming: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete run of a namer; only evaluations are written into it."""
+    from seesay.run import train
+
+    path = tmp_path_factory.mktemp("runs") / "naming"
+    list(train(naming(), path))
+    return path

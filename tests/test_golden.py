@@ -11,10 +11,11 @@ import itertools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from seesay.recipe import TagRecipe, read_recipe
+from seesay.recipe import AskRecipe, ClassifyRecipe, ConceptRecipe, TagRecipe, read_recipe
 from seesay.run import Advance, train
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
@@ -27,20 +28,28 @@ SMALL = ["model.hidden_size=32", "model.heads=4", "model.feedforward_size=64", "
 SMALLER = {"coco-m2": [*SMALL, "model.slots=4"], "coco-s2": SMALL, "flickr8k-s2": SMALL}
 
 
-def first_steps(recipe: Path, world: Path, tagged: Path, run: Path) -> dict[str, list[float]]:
+def first_steps(
+    recipe: Path, world: Path, tagged: Path, labelled: Path, run: Path, asked: Any = None
+) -> dict[str, list[float]]:
     """Losses and gradient norms of a recipe's own model and settings; only data, batch size and saving are changed.
 
     Where a reward follows, it does so after 12 steps. Single precision, as half is another on another processor.
     """
     read = read_recipe(recipe)
     if isinstance(read, TagRecipe):
-        data = [f'data.train="{tagged}/train.conll"', "stages.0.sentences_per_batch=8"]
+        sentences = _spans(tagged, run) if read.data.scheme else tagged / "train.conll"
+        data = [f'data.train="{sentences}"', 'data.dev=""', "stages.0.sentences_per_batch=8"]
+    elif isinstance(read, ClassifyRecipe):
+        data = [f'data.train="{labelled}/train.tsv"', "stages.0.texts_per_batch=8"]
+    elif isinstance(read, AskRecipe):
+        data = [f'data.{key}="{getattr(asked, key)}"' for key in ("questions", "features", "flipped", "concepts")]
+        data += ["data.minimum_count=1", 'training.start_from=""', "stages.0.pictures_per_batch=4"]
     else:
         data = [
             f'data.captions="{world}/captions.json"',
             f'data.features="{world}/grids.h5"',
             f'data.flipped="{world}/grids-flipped.h5"',
-            "data.minimum_count=1",
+            *([] if isinstance(read, ConceptRecipe) else ["data.minimum_count=1"]),
             *(f"stages.{n}.pictures_per_batch=4" for n in range(len(read.stages))),
             *SMALLER.get(recipe.stem, ()),
         ]
@@ -52,13 +61,26 @@ def first_steps(recipe: Path, world: Path, tagged: Path, run: Path) -> dict[str,
     return {"loss": [step.loss for step in steps], "gradient_norm": [step.gradient_norm for step in steps]}
 
 
+def _spans(tagged: Path, run: Path) -> Path:
+    """The tagged sentences with a span for each verb and what follows it."""
+    text = (tagged / "train.conll").read_text(encoding="utf-8")
+    for tag, span in (("PRP", "O"), ("DT", "O"), ("NN", "O"), ("VB", "B-ACT"), ("RB", "I-ACT"), (".", "O")):
+        text = text.replace(f"\t{tag}\n", f"\t{span}\n")
+    file = run.with_name("spans.conll")
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
 def _advances(events: object) -> object:
     return (event for event in events if isinstance(event, Advance))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_first_losses(recipe: Path, world: Path, tagged: Path, tmp_path: Path) -> None:
-    found = first_steps(recipe, world, tagged, tmp_path / "run")
+def test_first_losses(
+    recipe: Path, world: Path, tagged: Path, labelled: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    asked = request.getfixturevalue("asking")().data if recipe.stem.endswith("-ask") else None
+    found = first_steps(recipe, world, tagged, labelled, tmp_path / "run", asked)
     file = GOLDEN / f"{recipe.stem}.json"
     if os.environ.get("SEESAY_NEW_GOLDEN"):
         rounded = {name: [float(f"{value:.7g}") for value in values] for name, values in found.items()}

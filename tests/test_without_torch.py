@@ -30,7 +30,7 @@ import importlib, pkgutil
 for part in (
     "errors", "text", "metrics", "data", "scratch", "checkpoint", "recipe", "tasks", "commands", "vision.encoders",
     "vision.extraction", "engines.numpy_engine", "decoding.numpy_search", "decoding.settings", "run", "captioner",
-    "tagger", "evaluation", "cli", "demo",
+    "tagger", "classifier", "evaluation", "cli", "demo",
 ):
     module = importlib.import_module(f"seesay.{part}")
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"seesay.{part}."):
@@ -139,6 +139,7 @@ def seesay(*words):
 
 seesay("train", {recipe!r}, "-o", {run!r})
 seesay("evaluate", {run!r}, "--split", "test")
+seesay("report", {run!r})
 sys.stdin = SimpleNamespace(buffer=io.BytesIO(b"the run walk .\\n\\nthey run\\n"), isatty=lambda: False)
 seesay("tag", {run!r})
 assert not any(name.split(".")[0] == "torch" for name in sys.modules)
@@ -186,6 +187,7 @@ def test_sentences_are_tagged(tagging: Callable[..., AnyRecipe], tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("the\tDT\nrun\tNN\nwalk\tVB\n.\t.\n\n\nthey\tPRP\nrun\tVB\n\n")
     assert "accuracy 1.0000" in done.stdout
+    assert "What was taken for what" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_needs_torch_says_so(plain: Callable[..., AnyRecipe], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from seesay.checkpoint import write_checkpoint
 from seesay.engines import Engine, open_engine
 from seesay.errors import CheckpointError
 from seesay.recipe import AnyRecipe, AnyStage, Training, recipe_of
-from seesay.tasks import Material
+from seesay.tasks import Material, suited
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
 
@@ -62,7 +62,7 @@ def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, progress:
     engine, progress = open_engine(recipe.training.engine), progress or Progress()
     engine.check(recipe.stages, recipe.training)
     model = engine.build(recipe.task, recipe.model.name, recipe.model.settings, material.sizes, recipe.seed)
-    model = engine.move(model, recipe.training.device)
+    model, material = engine.move(model, recipe.training.device), suited(material, model)
     stage = recipe.stages[progress.stage]
     average = engine.copy(model) if stage.average else None
     return Work(recipe, folder, engine, material, model, average, engine.optimizer(model, stage), progress)

@@ -237,7 +237,8 @@ def choose_search(
     if sample and beam:
         raise RecipeError(f"--sample, --beam {beam}: received both; expected one: a beam searches, --sample draws.")
     if sample or (usual.method == "sample" and not beam):
-        return with_options(usual, method="sample", candidates=n_best, **drawing, **further)
+        candidates = max(n_best, usual.candidates)
+        return with_options(usual, method="sample", candidates=candidates, **drawing, **further)
     given = [name for name, value in {**drawing, "seed": seed}.items() if value is not None]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from seesay import __version__
-from seesay.commands import describing, scoring, training
+from seesay.commands import asking, classifying, describing, naming, scoring, training
 from seesay.errors import SeesayError
 
 app = typer.Typer(
@@ -90,7 +90,10 @@ for command in (
     training.train,
     describing.evaluate,
     describing.caption,
+    asking.ask,
+    naming.concepts,
     describing.tag,
+    classifying.classify,
     describing.report,
     scoring.score,
     training.demo,

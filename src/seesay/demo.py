@@ -6,16 +6,22 @@ import shlex
 from pathlib import Path
 
 from seesay import run
+from seesay.asker import Asker
+from seesay.data.features import FeatureStore
+from seesay.data.records import read_records, split
 from seesay.evaluation import evaluate, write_run_report
 from seesay.files import make_folder
 from seesay.progress import bar, follow_training, print_scores, tell
 from seesay.recipe import Recipe, find_recipe, locate, read_recipe
 from seesay.vision.extraction import extract
 
+ASKER = "vqg-ask"  # the run beside the demonstration's that asks, once there is one
+
 
 def run_demo(output: Path) -> None:
     """Extract features, train, score, caption and report, into the run folder `output`.
 
+    Where a run of recipes/vqg-ask.toml lies beside it, the photographs kept aside are asked about, too.
     Run again, it goes on where it was stopped; what is done is not done anew.
     """
     recipe = read_recipe(find_recipe("demo"))
@@ -31,6 +37,7 @@ def run_demo(output: Path) -> None:
     follow_training(run.resume(output) if begun else run.train(recipe, output))
     with bar("captions", "pictures") as advance:
         print_scores(evaluate(output, progress=advance, tell=tell))
+    ask_aside(output, output.parent / ASKER, locate(recipe.data.captions))
     page = write_run_report(output)
     photograph = sorted(photographs.glob("*.jpg"))[0]
     print(f"\nThe report, with attention maps for every word:  {page.resolve()}")
@@ -38,6 +45,19 @@ def run_demo(output: Path) -> None:
     print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} {shlex.quote(str(_short(photograph)))} --n-best 3")
     print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} YOUR_PHOTO.jpg")
     print("  your own pictures and captions: five lines in README.md, 'Your own data'")
+
+
+def ask_aside(output: Path, run: Path, captions: Path) -> None:
+    """Print a question about each photograph kept aside, where a run that asks is at hand, of the same features."""
+    if not (run / "checkpoints" / "best.safetensors").exists():
+        return
+    asker, store = Asker.open(run), FeatureStore(output / "grids.h5")
+    if asker.header["encoder"] != store.encoder:
+        return
+    files = [record.file for record in split(read_records(captions), "dev")]
+    print(f"\nA question about each photograph kept aside, by {run}:")
+    for file, questions in zip(files, asker.ask_about(store.read(files), [""] * len(files)), strict=True):
+        print(f"  {file}  {questions[0].text}")
 
 
 def _short(path: Path) -> Path:

@@ -15,9 +15,11 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # scoring needs no torch, so neither does printing scores
     from seesay.metrics.scoring import Evaluation
+    from seesay.metrics.spans import SpanScores
     from seesay.metrics.study import Study
     from seesay.metrics.tagging import TagScores
     from seesay.run import Check, Event
+    from seesay.tasks.asking import AskScores
     from seesay.vision.extraction import Summary
 
 
@@ -71,7 +73,7 @@ def follow_training(events: Iterator[Event]) -> None:
 
 def describe_check(check: Check) -> str:
     """One line about one epoch."""
-    shown = [name for name in ("Bleu_4", "CIDEr-D", "accuracy") if name in check.scores]
+    shown = [name for name in ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "F1") if name in check.scores]
     scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
     reward = f"  reward {check.means['reward']:.3f}" if "reward" in check.means else ""
     star = "  * best" if check.best else ""
@@ -99,6 +101,21 @@ def print_scores(result: Evaluation) -> None:
     _print_below(table, result)
 
 
+def print_ask_scores(scores: AskScores) -> None:
+    """The scores of questions, for any answer and for given ones, how varied they are, and the ranking test."""
+    table = Table("metric", "any answer", *(["the true answer"] if scores.answered else []))
+    for name, value in scores.evaluation.corpus.items():
+        table.add_row(name, f"{value:.4f}", *([f"{scores.answered.corpus[name]:.4f}"] if scores.answered else []))
+    for name, value in scores.diversity.items():
+        table.add_row(name, f"{value:.4f}")
+    _print_below(table, scores.evaluation)
+    for name, found in scores.ranking.items():
+        told = ", ".join(f"{key} {value:.3f}" for key, value in found.items() if key != "questions")
+        kind = "questions with their answers" if name == "answered" else "questions without an answer"
+        line = f"the true one among 24, of {found['questions']:,.0f} {kind}: {told} (by chance 0.042, 0.125, 12.5)"
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_tag_scores(scores: TagScores) -> None:
     """Accuracy, the tags that are hardest to find, and what is most often taken for what."""
     console = Console()
@@ -108,6 +125,12 @@ def print_tag_scores(scores: TagScores) -> None:
             f"         {scores.unseen_accuracy:.4f} of the {scores.unseen_words:,} that training did not show",
             highlight=False,
         )
+    if scores.untaught:
+        named = ", ".join(f"{tag} {count:,}" for tag, count in list(scores.untaught.items())[:5])
+        told = f"{sum(scores.untaught.values()):,} words have a tag that training did not show: {named}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    if scores.spans is not None:
+        _print_spans(console, scores.spans)
     table = Table("tag", "precision", "recall", "F1", "words", title="the ten hardest tags", title_justify="left")
     for name, one in sorted(scores.per_tag.items(), key=lambda item: item[1].f1)[:10]:
         tag = Text(name)  # a tag may be [X] or :dog:, which rich would take for its own
@@ -116,6 +139,15 @@ def print_tag_scores(scores: TagScores) -> None:
     taken = ", ".join(f"{gold} for {found} {count}" for gold, found, count in scores.mistakes()[:5])
     if taken:
         console.print(f"most often mistaken: {taken}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_spans(console: Console, spans: SpanScores) -> None:
+    """Precision, recall and F1 of spans, over all and by type."""
+    table = Table("span", "precision", "recall", "F1", "spans", title="spans", title_justify="left")
+    for name, one in (("all", spans.overall), *spans.per_type.items()):
+        row = (f"{one.precision:.4f}", f"{one.recall:.4f}", f"{one.f1:.4f}", f"{one.gold:,}")
+        table.add_row(Text(name), *row)
+    console.print(table)
 
 
 def print_study(study: Study) -> None:

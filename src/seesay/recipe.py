@@ -81,6 +81,7 @@ _WANTED = {
     "model_type": "{example}",
     "tuple_type": "{example}",
     "too_short": "{example}",
+    "too_long": "at most {max_length}",
 }
 
 
@@ -173,7 +174,7 @@ def _explain(path: Path, fault: ValidationError, kind: type[BaseModel]) -> Excep
         received, expected = first["ctx"]["tag"], " or ".join(map(repr, OBJECTIVES))
         return RecipeError(f"{path}: {'.'.join(where)}.objective: received {received!r:.80}; expected {expected}.")
     if first["type"] == "value_error":
-        return RecipeError(f"{path}: {'.'.join(where)}.{first['ctx']['error']}.")
+        return RecipeError(f"{path}: {'.'.join([*where, str(first['ctx']['error'])])}.")
     wanted = _WANTED.get(first["type"], first["msg"]).format(example=_example(where), **first.get("ctx", {}))
     if where[-1] == "[key]":
         where.pop()  # the fault is in the key itself

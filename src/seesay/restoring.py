@@ -100,6 +100,9 @@ def check_header(header: Any, wanted: Mapping[str, type], task: str, file: Path)
     about = header if isinstance(header, dict) else {}
     if about.get("task", task) != task:
         kinds = {"caption": "a captioner ('seesay caption' uses it)", "tag": "a tagger ('seesay tag' uses it)"}
+        kinds["ask"] = "an asker ('seesay ask' uses it)"
+        kinds["concepts"] = "a namer ('seesay concepts' uses it)"
+        kinds["classify"] = "a classifier ('seesay classify' uses it)"
         raise CheckpointError(
             f"{file}: received {kinds.get(about['task'], about['task'])}; expected {kinds[task].partition(' (')[0]}."
         )

@@ -112,6 +112,7 @@ def resume(path: Path) -> Iterator[Event]:
 def _stages(work: Work) -> Iterator[Event]:
     if work.progress.done:
         return
+    yield from map(Notice, work.material.notices)
     curves = Curves(work.folder.path / "tensorboard", work.progress.step + 1)
     try:
         while not work.progress.done:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from seesay.stages import CaptionStage, ClassifyStage, ConceptStage, Section, Stage, TagStage
 
@@ -21,17 +21,31 @@ class Data(Section):
 
 
 class Sentences(Section):
-    """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U."""
+    """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U.
+
+    Files that end in .npz, .h5 or .hdf5 hold frames instead, real vectors with a label each. `scheme` says how tags
+    mean spans, which are then scored. What is seen of a word besides itself: see `seesay.text.lexicon.Sight`.
+    """
 
     train: str
     dev: str = ""  # where it is missing, a part of `train` is kept aside
     dev_share: float = Field(0.1, gt=0, lt=1)
     test: str = ""
+    columns: tuple[int, ...] = Field((), max_length=2, strict=False)  # of word and tag, from 0; else as files suggest
+    encoding: str = "utf-8"
+    on_bad: Literal["stop", "skip"] = "stop"  # of sentences with a line that cannot be read; of frames likewise
+    scheme: Literal["", "BIO", "BIOES", "raw"] = ""
     minimum_count: int = Field(1, ge=1)  # rarer words are all one unknown word
+    rare_affixes: int = Field(2, ge=1)  # rarer affixes, shapes and letters likewise
+    prefixes: int = Field(3, ge=0, le=20)
+    suffixes: int = Field(4, ge=0, le=20)
+    shape: bool = True
+    lower: bool = True
+    digits: bool = True  # every digit counts as 0
 
 
 class PictureWords(Section):
-    """Which pictures and captions, of whose words so many become concepts that a picture can show."""
+    """Which pictures and captions, of whose content words the commonest become the concepts that a picture can show."""
 
     captions: str
     features: str
@@ -50,17 +64,32 @@ class Questions(Section):
     concepts: str
     minimum_count: int = Field(1, ge=1)
     max_words: int = Field(20, ge=1)
+    hidden_answers: float = Field(0.0, ge=0, le=1)  # the share of answers that training does not show
 
 
 class Labels(Section):
-    """Which labelled texts: one a line, or a file for each label."""
+    """Which labelled texts: a file of lines `LABEL<TAB>TEXT`, a folder of LABEL.txt, or a path with a * for the label.
+
+    What `dev` and `test` do not name is held out of `train`, from each label alike, by `split_seed`: runs of other
+    seeds keep the same parts. With `on_bad` "skip", lines without a label or a text are left out and counted, and a
+    label of too few texts to hold some out is trained on alone. `tokens` says how words are found: "spaces" where they
+    stand apart already, "ptb" for texts as people write them.
+    """
 
     train: str
-    dev: str = ""  # where it is missing, a part of `train` is kept aside
+    dev: str = ""
     dev_share: float = Field(0.1, gt=0, lt=1)
     test: str = ""
+    test_share: float = Field(0.0, ge=0, lt=1)
+    split_seed: int = Field(1, ge=0, lt=2**63)
+    encoding: str = "utf-8"
+    on_bad: Literal["stop", "skip"] = "stop"
+    tokens: Literal["spaces", "ptb"] = "ptb"
+    lower: bool = True
+    prefixes: int = Field(0, ge=0, le=10)  # ids for a word's first letters, and its last: see `seesay.text.lexicon`
+    suffixes: int = Field(0, ge=0, le=10)
     minimum_count: int = Field(1, ge=1)  # rarer words are all one unknown word
-    max_words: int = Field(400, ge=1)
+    max_words: int = Field(400, ge=1)  # a longer text is cut there
 
 
 class Model(BaseModel):
@@ -87,12 +116,20 @@ class Training(Section):
 
 
 class Decoding(Section):
-    """How sentences are searched for when the run is evaluated and used: see `seesay.decoding.settings.Decoding`."""
+    """How sentences are searched for when the run is evaluated and used: see `seesay.decoding.settings.Decoding`.
+
+    `temperature`, `top_k`, `top_p` and `candidates` are for the method "sample" alone: of so many candidates drawn, the
+    likeliest is the caption.
+    """
 
     method: Literal["greedy", "beam", "sample"] = "beam"
     beam: int = Field(5, ge=1, le=1000)
     max_length: int = Field(20, ge=1, le=1000)
     length_penalty: float = 0.0
+    temperature: float = Field(1.0, ge=0.01, le=100)
+    top_k: int = Field(0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    candidates: int = Field(1, ge=1, le=10_000)
     groups: int = Field(1, ge=1)
     diversity: float = Field(0.5, ge=0, le=1000)
     min_length: int = Field(1, ge=0, le=1000)
@@ -101,6 +138,17 @@ class Decoding(Section):
     required: str = ""
     deduplicate: bool = False
     faithful: bool = False
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        for name, usual in (("temperature", 1), ("top_k", 0), ("top_p", 1), ("candidates", 1)):
+            value = getattr(self, name)
+            if self.method != "sample" and value != usual:
+                raise ValueError(
+                    f"{name}: received {value:g} with method '{self.method}', which draws nothing; expected {usual}, "
+                    "or method 'sample'"
+                )
+        return self
 
 
 class _Recipe(Section):
@@ -143,6 +191,25 @@ class TagRecipe(_Recipe):
     task: Literal["tag"] = "tag"
     data: Sentences
     stages: tuple[TagStage, ...] = Field(min_length=1, strict=False)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        settings = self.model.settings
+        for number, stage in enumerate(self.stages):
+            if stage.select_by == "F1" and not self.data.scheme:
+                raise ValueError(f"stages.{number}.select_by: received 'F1' without data.scheme; expected BIO or BIOES")
+            if stage.label_smoothing and settings.get("crf"):
+                raise ValueError(
+                    f"stages.{number}.label_smoothing: received {stage.label_smoothing:g} with model.crf, which weighs "
+                    "whole sentences; expected 0"
+                )
+        if len(self.data.columns) == 1:
+            raise ValueError(f"data.columns: received {list(self.data.columns)}; expected the word's and the tag's")
+        if (asked := settings.get("constraints")) and asked != self.data.scheme:
+            raise ValueError(
+                f"model.constraints: received {asked!r:.40} with data.scheme '{self.data.scheme}'; expected the same"
+            )
+        return self
 
 
 class ClassifyRecipe(_Recipe):

@@ -1,14 +1,19 @@
-"""A trained tagger in use: from sentences to tags, and its scores on a whole split."""
+"""A trained tagger in use: from sentences, or sequences of frames, to tags."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seesay.checkpoint import read_checkpoint
 from seesay.data.conll import Sentence
+from seesay.data.frame_file import read_frames
+from seesay.data.frames import FrameBatch, Frames, FrameSet
 from seesay.data.sequences import TagBatch, TagSet
 from seesay.engines import Engine
 from seesay.errors import DataError
@@ -18,6 +23,7 @@ from seesay.text.lexicon import Lexicon
 BATCH = 64
 LONGEST = 10_000  # words; what fits in memory everywhere
 _HEADER = {"task": str, "vocabulary": str, "model.name": str, "model.settings": dict, "progress.step": int}
+Progress = Callable[[int, int], None]  # (sequences done, of how many)
 
 
 @dataclass(frozen=True)
@@ -37,32 +43,93 @@ class Tagger:
         arrays, header = read_checkpoint(file)
         check_header(header, _HEADER, "tag", file)
         lexicon = words_of(file, header, Lexicon.load)
-        sizes = {"sizes": lexicon.sizes, "tags": len(lexicon.tags)}
+        sizes = sizes_of(lexicon, header["model"]["settings"], header["model"].get("frame_size", 0))
         chosen, model = restore("tag", file, arrays, header, sizes, engine, device)
         return cls(chosen, model, lexicon, header, device)
 
-    def tag(
-        self, sentences: Sequence[Sequence[str]], progress: Callable[[int, int], None] | None = None
-    ) -> list[tuple[str, ...]]:
+    @property
+    def frame_size(self) -> int:
+        """How many numbers a frame has; 0 for a tagger of words."""
+        return int(self.header["model"].get("frame_size", 0))
+
+    def tag(self, sentences: Sequence[Sequence[str]], progress: Progress | None = None) -> list[tuple[str, ...]]:
         """A tag for each word of each sentence; a sentence of no words gets none."""
-        found: list[tuple[str, ...]] = [()] * len(sentences)
-        places = [place for place, words in enumerate(sentences) if len(words)]
-        places.sort(key=lambda place: len(sentences[place]))  # of like length in a batch: no work on padding
+        if self.frame_size:
+            raise DataError(f"words: received by a tagger of frames; expected frames of {self.frame_size} numbers.")
+        for words in sentences:
+            _check_length(len(words), f"sentence '{' '.join(words[:3]):.60} ...'", "words")
+        return self._found([len(words) for words in sentences], self._words(sentences), progress)
+
+    def tag_frames(
+        self, sequences: Sequence[NDArray[np.float32]], progress: Progress | None = None
+    ) -> list[tuple[str, ...]]:
+        """A tag for each frame of each sequence (T, D)."""
+        for number, frames in enumerate(sequences, start=1):
+            if not self.frame_size or frames.ndim != 2 or frames.shape[1] != self.frame_size:
+                wanted = f"frames of {self.frame_size} numbers" if self.frame_size else "words, as in training"
+                raise DataError(f"sequence {number}: received frames {frames.shape}; expected {wanted}.")
+            _check_length(len(frames), f"sequence {number}", "frames")
+        return self._found([len(frames) for frames in sequences], self._frames(sequences), progress)
+
+    def tag_file(self, file: Path | None) -> list[tuple[str, tuple[str, ...]]]:
+        """The names of the sequences in a file of frames, each with a tag for each frame; DataError without frames."""
+        if file is None or not self.frame_size:
+            kind = f"frames of {self.frame_size} numbers" if self.frame_size else "words"
+            raise DataError(
+                f"{file or 'standard input'}: received for a tagger of {kind}; expected "
+                f"{'--frames FILE' if self.frame_size else 'words on standard input'}; give it these."
+            )
+        sequences = read_frames(file, labelled=False)
+        if (size := sequences[0].frames.shape[1]) != self.frame_size:
+            raise DataError(f"{file}: received {size} numbers a frame; expected {self.frame_size}, as in training.")
+        found = self.tag_frames([one.frames for one in sequences])
+        return [(one.name, tags) for one, tags in zip(sequences, found, strict=True)]
+
+    def _found(
+        self, lengths: Sequence[int], batch_of: Callable[[Sequence[int]], Any], progress: Progress | None
+    ) -> list[tuple[str, ...]]:
+        """The tags of sequences of these lengths; `batch_of` some of their places makes what the model reads."""
+        found: list[tuple[str, ...]] = [()] * len(lengths)
+        places = [place for place, length in enumerate(lengths) if length]
+        places.sort(key=lambda place: lengths[place])  # of like length in a batch: no work on padding
         for done in range(0, len(places), BATCH):
             some = places[done : done + BATCH]
-            batch = self._batch([sentences[place] for place in some])
-            for place, ids in zip(some, self.engine.tag(self.model, batch, self.device), strict=True):
+            for place, ids in zip(some, self.engine.tag(self.model, batch_of(some), self.device), strict=True):
                 found[place] = tuple(self.lexicon.tags[i] for i in ids.tolist())
             if progress:
                 progress(min(done + BATCH, len(places)), len(places))
         return found
 
-    def _batch(self, sentences: Sequence[Sequence[str]]) -> TagBatch:
-        for words in sentences:
-            if len(words) > LONGEST:
-                raise DataError(
-                    f"sentence '{' '.join(words[:3]):.60} ...': received {len(words):,} words; expected at most "
-                    f"{LONGEST:,}; split it."
-                )
-        untagged = [Sentence(tuple(words), ("",) * len(words)) for words in sentences]
-        return next(TagSet.build(untagged, self.lexicon, unknown_tags=True).in_order(len(untagged)))
+    def _words(self, sentences: Sequence[Sequence[str]]) -> Callable[[Sequence[int]], TagBatch]:
+        def batch_of(places: Sequence[int]) -> TagBatch:
+            some = [Sentence(tuple(sentences[place]), ("",) * len(sentences[place])) for place in places]
+            return next(TagSet.build(some, self.lexicon, unknown_tags=True).in_order(len(some)))
+
+        return batch_of
+
+    def _frames(self, sequences: Sequence[NDArray[np.float32]]) -> Callable[[Sequence[int]], FrameBatch]:
+        def batch_of(places: Sequence[int]) -> FrameBatch:
+            some = [Frames("", sequences[place], ("",) * len(sequences[place])) for place in places]
+            return next(FrameSet.build(some, self.lexicon, unknown_tags=True).in_order(len(some)))
+
+        return batch_of
+
+
+def sizes_of(lexicon: Lexicon, settings: Mapping[str, Any], frame_size: int = 0) -> dict[str, Any]:
+    """The sizes of a tagger with these settings that its data decide.
+
+    >>> sizes_of(Lexicon((("dog",),), ("NN",)), {})
+    {'tags': 1, 'sizes': (3,)}
+    """
+    sizes: dict[str, Any] = {"tags": len(lexicon.tags)}
+    sizes |= {"frame_size": frame_size} if frame_size else {"sizes": lexicon.sizes}
+    if lexicon.characters:
+        sizes["character_count"] = lexicon.character_count
+    if settings.get("constraints"):
+        sizes["names"] = lexicon.tags
+    return sizes
+
+
+def _check_length(length: int, where: str, what: str) -> None:
+    if length > LONGEST:
+        raise DataError(f"{where}: received {length:,} {what}; expected at most {LONGEST:,}; split it.")

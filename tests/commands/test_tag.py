@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from seesay.commands.describing import evaluate, tag
@@ -111,3 +112,31 @@ def test_one_sentence_cannot_be_parted(tagging: Callable[..., AnyRecipe], tmp_pa
     data = [f'data.train="{tmp_path / "one.conll"}"', 'data.dev=""']
     with pytest.raises(DataError, match=r"one\.conll: received 1 sentences and a share of"):
         list(train(tagging("numpy", *data), tmp_path / "run"))
+
+
+def test_frames_are_tagged_from_a_file(
+    tagging: Callable[..., AnyRecipe], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {f"{name}/frames": np.eye(2)[ids] for name, ids in (("a", [0, 1, 1]), ("b", [1]), ("c", [0]))}
+    labels = {f"{name}/labels": np.array(tags) for name, tags in (("a", list("xyy")), ("b", ["y"]), ("c", ["x"]))}
+    np.savez(tmp_path / "train.npz", **arrays, **labels)
+    np.savez(tmp_path / "new.npz", **arrays)
+    data = [f'data.{name}="{tmp_path}/train.npz"' for name in ("train", "dev")]
+    settings = ["stages.0.epochs=15", "stages.0.sentences_per_batch=1", "stages.0.label_smoothing=0.0"]
+    list(train(tagging("torch", *data, *settings), tmp_path / "run"))
+    tag(tmp_path / "run", frames=tmp_path / "new.npz")
+    assert capsys.readouterr().out == "a:0\tx\na:1\ty\na:2\ty\n\nb:0\ty\n\nc:0\tx\n\n"
+    with pytest.raises(DataError, match="standard input: received for a tagger of frames of 2 numbers"):
+        tag(tmp_path / "run")
+    with pytest.raises(DataError, match=r"new\.npz: received for a tagger of words"):
+        tag(run, frames=tmp_path / "new.npz")
+
+
+def test_spans_and_tags_that_training_did_not_show_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    gold, found = [("B-PER", "I-PER", "O", "B-LOC")], [("B-PER", "I-PER", "O", "O")]
+    print_tag_scores(evaluate_tags(gold, found, known_tags={"B-PER", "I-PER", "O"}, scheme="BIO"))
+    shown = capsys.readouterr().out
+    assert "1 words have a tag that training did not show: B-LOC 1" in shown
+    assert ["all", "1.0000", "0.5000", "0.6667", "2"] in [
+        [cell.strip() for cell in line.strip("│ ").split("│")] for line in shown.splitlines()
+    ]

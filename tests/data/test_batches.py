@@ -118,6 +118,29 @@ def test_words_out_of_the_vocabulary_are_unknown_and_long_captions_cut() -> None
     assert some.encoded == (((UNK, dog, UNK, dog), (dog,) * 4),)
 
 
+def test_captions_that_are_cut_are_counted_whatever_cut_them() -> None:
+    some = some_set()  # of 23 pictures, picture i with i % 3 + 1 captions of i words, at most 12 kept
+    counts = {most: sum(i % 3 + 1 for i in range(COUNT) if i > most) for most in (12, 7, 1)}
+    assert some.cut == counts[12] == 20
+    assert some.within(12) is some and some.within(30) is some
+    assert [some.within(most).cut for most in (7, 1)] == [counts[7], counts[1]]
+    shorter = some.within(7)
+    assert max(len(words) for group in shorter.encoded for words in group) == 7
+    assert all(
+        words == whole[:7]
+        for group, wholes in zip(shorter.encoded, some.encoded, strict=True)
+        for words, whole in zip(group, wholes, strict=True)
+    )
+    assert shorter.digest != some.digest
+
+
+def test_a_caption_as_long_as_is_kept_is_not_cut() -> None:
+    vocabulary = Vocabulary.build([["dog"]], 1)
+    record = Record("1", "1", "train", ("dog " * 4, "dog " * 5, "?"))
+    assert CaptionSet.build([record], vocabulary, Numbers(), max_words=4).cut == 1
+    assert CaptionSet.build([record], vocabulary, Numbers(), max_words=5).cut == 0
+
+
 def test_the_digest_knows_pictures_and_words() -> None:
     def digest(*captions: str, name: str = "1") -> str:
         vocabulary = Vocabulary.build([["dog", "cat"]], 1)

@@ -96,16 +96,56 @@ def test_chosen_columns(write) -> None:
         ("Dogs\tNNS\n\tVB\n", r"words\.conll:2: received the word '' with the tag 'VB'"),
         ("", r"words\.conll: received no sentence"),
         ("# only\n\n-DOCSTART- O\n", r"words\.conll: received no sentence"),
-        (
-            gzip.compress(b"Dogs\tNNS\n", mtime=0),
-            r"words\.conll: received a file packed by gzip; .*; unpack it with gunzip\.",
-        ),
         (b"Dogs\tNNS\n\xff\xfe\tX\n", r"words\.conll:2: received bytes that are not UTF-8"),
     ],
 )
 def test_what_is_wrong_names_the_line(write, text: str | bytes, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         read_conll(write(text))
+
+
+@pytest.mark.parametrize("text", [UNIVERSAL, "Dogs\tNNS\n"], ids=["CoNLL-U", "columns"])
+def test_packed_files_are_read_as_they_are(write, text: str) -> None:
+    plain = read_conll(write(text))
+    first, rest = text.encode()[:9], text.encode()[9:]
+    assert read_conll(write(gzip.compress(text.encode(), mtime=0))) == plain
+    assert read_conll(write(gzip.compress(first, mtime=0) + gzip.compress(rest, mtime=0))) == plain
+
+
+def test_a_damaged_packed_file_is_refused(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(b"Dogs\tNNS\n" * 50, mtime=0)
+    for content in (packed[:-9], packed[:12] + b"\0\0\0" + packed[15:]):
+        with pytest.raises(
+            DataError, match=r"words\.conll: received a file packed by gzip, a damaged or unfinished one"
+        ):
+            read_conll(write(content))
+    monkeypatch.setattr("seesay.data.conll._LARGEST", 100)
+    with pytest.raises(DataError, match=r"packed by gzip, more than 100 bytes"):
+        read_conll(write(packed))
+
+
+def test_bad_sentences_are_left_out_and_told_where_asked(write) -> None:
+    lines = ["a\tX", "", "b\tX\tY", "c", "", "d\tX", "e\t", "", "", "f\tX", "g\tX", "", "caf\xe9\tX", ""]
+    skipped: list[str] = []
+    found = read_conll(write("\n".join(lines).encode("latin-1")), told=skipped.append)
+    assert found == [Sentence(("a",), ("X",)), Sentence(("f", "g"), ("X", "X"))]
+    assert [reason.split(": ")[0].rpartition("/")[2] for reason in skipped] == [f"words.conll:{n}" for n in (3, 7, 13)]
+    assert "not UTF-8" in skipped[2]
+
+
+def test_nothing_left_is_refused_all_the_same(write) -> None:
+    with pytest.raises(DataError, match="received no sentence"):
+        read_conll(write("a\tX\nb\n"), told=print)
+
+
+def test_other_encodings(write) -> None:
+    path = write("caf\xe9\tX\n".encode("latin-1"))
+    assert read_conll(path, encoding="latin-1")[0].words == ("café",)
+    with pytest.raises(DataError, match=r"words\.conll:1: received bytes that are not ASCII"):
+        read_conll(path, encoding="ascii")
+    for name in ("utf9", "rot13", "utf-16"):
+        with pytest.raises(DataError, match=f"received encoding '{name}', in which it cannot be read; expected utf-8"):
+            read_conll(path, encoding=name)
 
 
 def test_a_file_of_nothing_but_ranges_is_refused(write) -> None:

@@ -103,6 +103,18 @@ def test_a_missing_picture_is_named(grids: Path) -> None:
     store.require(IDS, "captions.json")
 
 
+@pytest.mark.parametrize("nothing", [0.0, -0.0])
+def test_a_picture_that_shows_nothing_is_named_with_its_file(tmp_path: Path, nothing: float) -> None:
+    some, path = values(), tmp_path / "grids.h5"
+    some[2], some[1, :-1], some[3, 0] = nothing, nothing, nothing  # a single region is enough
+    with writer_of(path) as writer:
+        writer.write(IDS, some)
+        writer.finish()
+    store = FeatureStore(path)
+    assert np.array_equal(store.read([IDS[1], IDS[3]]), some[[1, 3]])
+    assert fault(path).startswith(f"{path}: picture b/c.png has no region: all of its features are zero; expected one")
+
+
 def test_a_store_survives_pickling_forking_and_closing(grids: Path) -> None:
     store = FeatureStore(grids)
     copy = pickle.loads(pickle.dumps(store))
@@ -403,7 +415,7 @@ ids = [f"{i}.jpg" for i in range(2000)]
 with open_writer(sys.argv[1], ids, 8, 32, "net@8", False, sync_rows=16) as writer:
     print("ready", flush=True)
     for name in writer.missing():
-        writer.write([name], np.full((1, 8, 32), int(name[:-4]) % 1000, np.float16))
+        writer.write([name], np.full((1, 8, 32), int(name[:-4]) % 1000 + 1, np.float16))
     writer.finish()
 """
 
@@ -420,4 +432,4 @@ def test_a_writer_killed_again_and_again_ends_with_the_whole_file(tmp_path: Path
     subprocess.run([sys.executable, "-c", WRITES, str(path)], check=True, stdout=subprocess.DEVNULL)
     store = FeatureStore(path)
     assert len(store) == 2000
-    assert [store.read([name])[0, 0, 0] for name in store.ids] == [float(i % 1000) for i in range(2000)]
+    assert [store.read([name])[0, 0, 0] for name in store.ids] == [float(i % 1000 + 1) for i in range(2000)]

@@ -53,13 +53,31 @@ def test_targets_are_the_tags_of_the_words_alone() -> None:
 
 
 def test_map_touches_every_array_and_nothing_else() -> None:
-    batch = next(TagSet.build(SENTENCES, LEXICON).in_order(3))
+    spelled = Lexicon.build(*zip(*SENTENCES, strict=True), characters=True)
+    batch = next(TagSet.build(SENTENCES, spelled).in_order(3))
     doubled = batch.map(lambda array: array * 2)
     for field in dataclasses.fields(TagBatch):
         if field.name == "items":
             assert doubled.items == batch.items
         else:
             np.testing.assert_array_equal(getattr(doubled, field.name), getattr(batch, field.name) * 2)
+
+
+def test_letters_come_word_by_word_up_to_the_longest() -> None:
+    spelled = Lexicon.build(*zip(*SENTENCES, strict=True), characters=True)
+    first, second = TagSet.build(SENTENCES, spelled).in_order(2)
+    words = ["the", "dogs", "ran", "cats"]
+    assert first.letters.tolist() == [[*spelled.spell(word), *[0] * (4 - len(word))] for word in words]
+    assert first.inputs[2] is first.letters and len(second.inputs) == 3
+    assert first.map(lambda array: array + 1).letters.min() == 1
+    plain = next(TagSet.build(SENTENCES, LEXICON).in_order(2))
+    assert plain.letters is None and plain.map(abs).letters is None and len(plain.inputs) == 2
+
+
+def test_sentences_without_a_word_take_no_letters() -> None:
+    spelled = Lexicon.build(*zip(*SENTENCES, strict=True), characters=True)
+    batch = next(TagSet.build([Sentence((), ()), Sentence((), ())], spelled).in_order(2))
+    assert batch.ids.shape == (2, 0, len(spelled.sizes)) and batch.letters.shape == (0, 1)
 
 
 def test_an_unknown_tag_names_its_sentence() -> None:

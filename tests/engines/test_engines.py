@@ -184,3 +184,31 @@ def test_a_tagger_run_names_a_missing_file(tagging: Make, tmp_path: Path) -> Non
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match=r"'nunpy'\. Did you mean 'numpy'"):
         open_engine("nunpy")
+
+
+def test_the_likelihood_of_a_sentence_is_that_of_its_words_one_by_one() -> None:
+    import torch
+
+    from seesay.data.batches import pad
+    from seesay.data.questions import AskBatch
+
+    engine = open_engine("torch")
+    sizes = {"feature_size": 5, "vocabulary_size": 11, "concept_count": 4}
+    model = engine.build("ask", "ivqa", {"hidden_size": 8, "embedding_size": 8, "answer_size": 4}, sizes, 1)
+    random = np.random.default_rng(0)
+    features, concepts = random.normal(size=(2, 3, 5)).astype(np.float32), random.random((2, 4), np.float32)
+    questions, rows = [[4, 5, 6], [7], [8, 9, 10, 4]], np.array([1, 0, 1])
+    answers = np.array([[1, 1], [5, 1], [6, 7]])
+    mask = np.ones((2, 3), bool)
+    batch = AskBatch(("a", "b"), features, mask, concepts, answers, pad(questions), rows)
+    found = engine.log_likelihoods(model, batch, "cpu")
+    assert found.shape == (3,) and found.dtype == np.float64
+    for place, (words, row) in enumerate(zip(questions, rows.tolist(), strict=True)):
+        parts = [features[row], mask[row], concepts[row], answers[place]]
+        with torch.no_grad():
+            state = model.start(*(torch.from_numpy(part[None]) for part in parts))
+            total, before = 0.0, 2
+            for word in (*words, 3):  # <eos> is one of the words
+                logits, state = model.step(torch.tensor([before]), state)
+                total, before = total + float(logits.log_softmax(-1)[0, word]), word
+        assert found[place] == pytest.approx(total, abs=1e-4)

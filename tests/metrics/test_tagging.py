@@ -57,6 +57,22 @@ def test_without_unseen_words_there_is_no_accuracy_on_them() -> None:
     assert (all_known.unseen_accuracy, all_known.unseen_words) == (None, 0)
 
 
+def test_tags_that_training_did_not_show_are_counted() -> None:
+    scores = evaluate_tags(GOLD, FOUND, known_tags={"DT", "NN", "JJ"})
+    assert scores.untaught == {"UH": 1, "VB": 1}
+    assert evaluate_tags(GOLD, FOUND).untaught == {}
+    assert list(evaluate_tags([("B", "A", "B")], [("A",) * 3], known_tags=()).untaught) == ["B", "A"]
+
+
+def test_spans_are_scored_where_asked() -> None:
+    gold, found = [("B-X", "I-X", "O")], [("B-X", "O", "O")]
+    scores = evaluate_tags(gold, found, scheme="BIO")
+    assert scores.spans is not None and (scores.spans.overall.gold, scores.spans.overall.right) == (1, 0)
+    assert scores.to_json()["spans"] == scores.spans.to_json()
+    assert evaluate_tags(gold, found).spans is None
+    assert evaluate_tags(gold, found).to_json()["spans"] is None
+
+
 def test_to_json_is_json() -> None:
     scores = evaluate_tags(GOLD, FOUND, words=WORDS, known_words={"a"})
     content = json.loads(json.dumps(scores.to_json()))

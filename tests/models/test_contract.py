@@ -1,4 +1,7 @@
-"""The contract of every captioning model, found by its file name, and proof that each check notices what it is for."""
+"""The contract of every model that describes pictures or asks about them, found by its file name.
+
+And proof that each check notices what it is for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from seesay.data.batches import pad
 from seesay.decoding.search import beam
 from seesay.errors import DataError, SeesayError
 from seesay.models import Forced, build, names
+from seesay.nn.attention import masked_mean
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
@@ -26,23 +30,51 @@ OTHER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "captioning_rnn": [{"cell": "rnn"}],
     "transformer": [{"encoder_layers": 0}],
     "meshed_memory": [{"slots": 0}, {"layers": 1}],
+    "ivqa": [{"glimpses": 2}, {"joint": "sum"}, {"answers": "single"}, {"concepts": "single"}],
 }
 COUNTS = {"heads": 2, "layers": 2, "encoder_layers": 3, "slots": 6, "clusters": 4, "regions": 9, "cells": 9}
 
 
+class Asking(nn.Module):
+    """A model that asks, as one that captions: a picture's concepts and answer follow from its real regions alone."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def seen(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Concepts (B, SIZE), and an answer (B, 2) of none, one or two words."""
+        mean = masked_mean(features.masked_fill(~mask.unsqueeze(-1), 0), mask)
+        words = torch.where(mean[:, :2] > 0, 5, 9)
+        return mean.sigmoid(), words.masked_fill(torch.arange(2) >= mask.sum(1, keepdim=True) % 3, PAD)
+
+    def start(self, features: Tensor, mask: Tensor) -> Any:
+        return self.model.start(features, mask, *self.seen(features, mask))
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return self.model.step(tokens, state)
+
+    def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
+        concepts, answers = self.seen(features, mask)
+        return self.model(features, mask, concepts, answers[rows], tokens, rows)
+
+
 def small(name: str, settings: Mapping[str, Any]) -> nn.Module:
     """A model with small sizes, all different, in double precision and without dropout."""
-    fields = dataclasses.fields(importlib.import_module(f"seesay.models.{name}").Config)
+    module = importlib.import_module(f"seesay.models.{name}")
+    fields = dataclasses.fields(module.Config)
     sizes = {field.name: 8 * (i + 1) for i, field in enumerate(fields) if field.name.endswith("_size")}
     counts = {key: count for key, count in COUNTS.items() if key in {field.name for field in fields}}
     torch.manual_seed(0)
-    return build(name, {**sizes, **counts, **settings}, feature_size=SIZE, vocabulary_size=WORDS).double().eval()
+    data = {"feature_size": SIZE, "vocabulary_size": WORDS} | ({"concept_count": SIZE} if module.TASK == "ask" else {})
+    model = build(name, {**sizes, **counts, **settings}, **data).double().eval()
+    return Asking(model) if module.TASK == "ask" else model
 
 
 def variants() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in names():
         module = importlib.import_module(f"seesay.models.{name}")
-        if module.TASK != "caption":
+        if module.TASK not in ("caption", "ask"):
             continue
         flags = [field for field in dataclasses.fields(module.Config) if isinstance(field.default, bool)]
         for settings in [{}, *({flag.name: not flag.default} for flag in flags), *OTHER_SETTINGS.get(name, [])]:

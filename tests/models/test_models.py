@@ -24,7 +24,10 @@ def fields(name: str) -> list[str]:
 
 SIZES: dict[str, dict[str, Any]] = {
     "caption": {"feature_size": 3, "vocabulary_size": 9},
+    "ask": {"feature_size": 3, "vocabulary_size": 9, "concept_count": 5},
     "tag": {"sizes": (9, 5), "tags": 3},
+    "classify": {"sizes": (9, 5), "labels": 3},
+    "concepts": {"feature_size": 3, "concept_count": 5},
 }
 
 
@@ -35,8 +38,18 @@ def make(name: str = "captioning_rnn", **settings: Any) -> Any:
 
 
 def test_names_are_the_files() -> None:
-    six = ["attend_tell", "bilstm_tagger", "captioning_rnn", "meshed_memory", "s2", "transformer", "up_down"]
-    assert names() == six
+    assert names() == [
+        "attend_tell",
+        "bilstm_tagger",
+        "captioning_rnn",
+        "concept_head",
+        "ivqa",
+        "meshed_memory",
+        "rnn_classifier",
+        "s2",
+        "transformer",
+        "up_down",
+    ]
 
 
 @pytest.mark.parametrize("name", names())
@@ -68,6 +81,9 @@ def test_an_unknown_model_suggests_the_nearest() -> None:
         ("transformer", {"layers": 0}),
         ("transformer", {"encoder_layers": -1}),
         ("transformer", {"positions": 0}),
+        ("transformer", {"positions": 1}),  # room for <bos> and no word
+        ("meshed_memory", {"positions": 1}),
+        ("s2", {"positions": 1}),
         ("meshed_memory", {"heads": -2}),
         ("meshed_memory", {"slots": -1}),
         ("meshed_memory", {"layers": 65}),

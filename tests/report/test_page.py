@@ -216,9 +216,9 @@ def test_a_log_without_an_epoch_is_drawn_over_steps(make_run: Make, tmp_path: Pa
 
 
 def test_steps_lie_between_the_epochs_they_belong_to() -> None:
-    from seesay.report.page import _Epochs
+    from seesay.report.learning import Epochs
 
-    places = _Epochs([Check(step, epoch, 1.0, 1.0, {}, False) for step, epoch in ((10, 1), (30, 2))])
+    places = Epochs([Check(step, epoch, 1.0, 1.0, {}, False) for step, epoch in ((10, 1), (30, 2))])
     assert [places(step) for step in (0, 5, 10, 20, 30, 40)] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 

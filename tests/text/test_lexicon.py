@@ -81,8 +81,37 @@ def test_any_change_changes_the_digest(lexicon: Lexicon) -> None:
         Lexicon((*lexicon.values[:-1], ("Xx", "x", "d")), lexicon.tags, lexicon.sight),
         Lexicon(lexicon.values, lexicon.tags, Sight(1, 2, lower=False)),
         Lexicon(lexicon.values, lexicon.tags, Sight(2, 1)),
+        Lexicon(lexicon.values, lexicon.tags, lexicon.sight, ("a",)),
     ]
-    assert len({one.digest for one in (lexicon, *others)}) == 5
+    assert len({one.digest for one in (lexicon, *others)}) == 6
+
+
+def test_letters_follow_frequency_and_keep_their_case() -> None:
+    lexicon = Lexicon.build([["Aab", "ab", "b", "c"]], [["X"] * 4], rare_affixes=2, characters=True)
+    assert lexicon.characters == ("b", "a")  # in 3 words and in 2; A and c only in one
+    assert lexicon.character_count == 4
+    assert lexicon.spell("Aab") == [UNK, 3, 2]
+    assert lexicon.spell("") == []
+
+
+def test_a_long_word_shows_its_two_ends() -> None:
+    lexicon = Lexicon.build([["ab", "ab"]], [["X", "X"]], characters=True)
+    assert lexicon.spell("a" * 40) == [2] * 40
+    assert lexicon.spell("a" * 20 + "x" * 9 + "b" * 20) == [2] * 20 + [3] * 20
+
+
+def test_without_letters_the_file_is_as_it_always_was(lexicon: Lexicon, tmp_path: Path) -> None:
+    lexicon.save(tmp_path / "lexicon.json")
+    assert "characters" not in json.loads((tmp_path / "lexicon.json").read_text(encoding="utf-8"))
+    assert lexicon.character_count == 0
+
+
+def test_letters_come_back_from_the_file_and_so_do_tags_alone(tmp_path: Path) -> None:
+    spelled = Lexicon.build(WORDS, TAGS, characters=True)
+    for lexicon in (spelled, Lexicon((), ("silence", "speech"))):
+        lexicon.save(tmp_path / "lexicon.json")
+        assert Lexicon.load(tmp_path / "lexicon.json") == lexicon
+    assert lexicon.sizes == () and lexicon.encode_tags(["speech"]) == [1]
 
 
 @pytest.mark.parametrize(("words", "tags"), [([], []), ([["a"]], [[]]), ([[]], [["DT"]])])
@@ -141,6 +170,7 @@ def test_a_damaged_file_is_refused_by_name(lexicon: Lexicon, tmp_path: Path, cha
         (lambda c: c["columns"].pop(), "4 columns do not fit its sight"),
         (lambda c: c["columns"][0].append("ran"), "no list of different texts"),
         (lambda c: c.update(tags="DT"), "no list of different texts"),
+        (lambda c: c.update(characters=["a", "a"]), "no list of different texts"),
     ],
 )
 def test_a_file_made_by_another_hand_is_refused_too(lexicon: Lexicon, tmp_path: Path, change, expected: str) -> None:

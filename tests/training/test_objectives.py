@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from seesay.data.batches import CaptionBatch, pad
-from seesay.models import Forced
+from seesay.data.sequences import TagBatch
+from seesay.data.texts import TextBatch
+from seesay.models import Forced, build
 from seesay.text.vocabulary import PAD
-from seesay.training.objectives import CrossEntropy, missed
+from seesay.training.objectives import Classifying, CrossEntropy, Tagging, missed
 
 WORDS = 8
 
@@ -75,3 +77,64 @@ def test_a_model_that_does_not_attend_has_no_penalty() -> None:
 
 def test_looking_everywhere_once_misses_nothing() -> None:
     assert missed(torch.eye(3).unsqueeze(0), torch.ones(1, 3, dtype=torch.bool)).item() == 0
+
+
+class Labelling(nn.Module):
+    """A model that finds the same logits for every text."""
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        return torch.tensor([2.0, 0.0, -1.0]).expand(len(lengths), -1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_classifying_is_a_sum_over_texts_with_a_known_label(smoothing: float) -> None:
+    ids, lengths = torch.ones(4, 2, 1, dtype=torch.long), torch.tensor([2, 1, 0, 2])
+    some = TextBatch(("a", "b", "c", "d"), ids, lengths, torch.tensor([0, 2, -1, 0]))
+    loss = Classifying(smoothing)(Labelling(), some)
+    shares = torch.tensor([2.0, 0.0, -1.0]).log_softmax(-1)
+    told = -(1 - smoothing) * (2 * shares[0] + shares[2]) - smoothing * 3 * shares.mean()
+    assert loss.tokens == 3 and float(loss.total) == pytest.approx(float(told), rel=1e-6)
+
+
+def test_texts_of_unknown_labels_alone_weigh_nothing() -> None:
+    some = TextBatch(("a",), torch.ones(1, 1, 1, dtype=torch.long), torch.tensor([1]), torch.tensor([-1]))
+    loss = Classifying()(Labelling(), some)
+    assert (loss.tokens, float(loss.total)) == (0, 0.0)
+
+
+def tag_batch(*lengths: int) -> TagBatch:
+    """Sentences of these lengths; every third word has a tag that nobody knows."""
+    generator = torch.Generator().manual_seed(4)
+    steps = max(lengths)
+    ids = torch.randint(2, 9, (len(lengths), steps, 1), generator=generator)
+    tags = torch.randint(0, 3, (len(lengths), steps), generator=generator)
+    tags[:, 2::3] = -1
+    return TagBatch(("a",) * len(lengths), ids, torch.tensor(lengths), tags)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_tags_count_word_by_word_and_unknown_ones_not_at_all(smoothing: float) -> None:
+    model = build("bilstm_tagger", {"hidden_size": 4}, sizes=(9,), tags=3).eval().requires_grad_(False)
+    batch = tag_batch(5, 0, 2)
+    loss = Tagging(smoothing)(model, batch)
+    chances = model(batch.ids, batch.lengths).log_softmax(-1)
+    known = [0, 1, 3, 4, 5, 6]  # of the five words of the first and the two of the third sentence, all but the third
+    gold = [*batch.tags[0].tolist(), *batch.tags[2, :2].tolist()]
+    expected = -sum((1 - smoothing) * chances[n, gold[n]] + smoothing * chances[n].mean() for n in known)
+    assert loss.tokens == 6
+    assert loss.total.item() == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_with_a_crf_the_loss_is_that_of_whole_sentences() -> None:
+    model = build("bilstm_tagger", {"hidden_size": 4, "crf": True}, sizes=(9,), tags=3).eval().requires_grad_(False)
+    model.crf.transitions.copy_(torch.tensor([[2.0, -1.0, 0.0], [0.5, 0.0, -2.0], [1.0, 1.0, 1.0]]))
+    batch = tag_batch(4, 2)
+    loss = Tagging()(model, batch)
+    logits = model(batch.ids, batch.lengths)
+    first, second = logits[:4].unsqueeze(0), logits[4:].unsqueeze(0)
+    parts = [
+        model.crf.log_likelihood(rows, torch.tensor([length]), batch.tags[row : row + 1, :length])
+        for row, (rows, length) in enumerate(((first, 4), (second, 2)))
+    ]
+    assert loss.tokens == 5
+    assert loss.total.item() == pytest.approx(-sum(part.item() for part in parts), rel=1e-5)

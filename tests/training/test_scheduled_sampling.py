@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.data.batches import CaptionBatch, pad
+from seesay.data.questions import AskBatch
 from seesay.models import Forced, build
 from seesay.text.vocabulary import BOS, EOS, PAD
 from seesay.training.objectives import CrossEntropy
@@ -89,3 +90,25 @@ def test_every_weight_still_learns(name: str, precision: torch.dtype) -> None:
 def test_the_share_grows_to_its_most() -> None:
     shares = [share_at(epoch, most=0.12, growth=0.05, every=2) for epoch in range(8)]
     assert shares == pytest.approx([0, 0, 0.05, 0.05, 0.1, 0.1, 0.12, 0.12])
+
+
+def test_questions_go_on_from_their_own_answers() -> None:
+    """Two questions about one picture, drawn wholly by the model, as if each stood alone with its answer."""
+    sizes = {"feature_size": 3, "vocabulary_size": WORDS, "concept_count": 2}
+    model = build("ivqa", {"hidden_size": 8, "embedding_size": 8, "answer_size": 4, "dropout": 0.0}, **sizes)
+    torch.nn.init.normal_(model.first_answer.weight, std=30.0)  # so that an answer decides what is said
+    torch.nn.init.normal_(model.head.weight, std=30.0)
+    features, mask, concepts = torch.rand(1, 2, 3), torch.ones(1, 2).bool(), torch.rand(1, 2)
+    tokens = torch.from_numpy(pad([[8, 8, 8], [8, 8, 8]]))
+    answers = torch.tensor([[5, PAD], [6, 7]])
+    some = AskBatch(("a",), features, mask, concepts, answers, tokens, torch.zeros(2).long())
+    with torch.no_grad():
+        found = partly_own(model, some, 1.0)
+        for row, answer in enumerate(answers):
+            state = model.start(features, mask, concepts, answer[None])
+            for place in range(1, 4):
+                logits, state = model.step(found[row, place - 1][None], state)
+                logits[:, [0, PAD, BOS, EOS]] = -torch.inf
+                assert logits.softmax(-1)[0, found[row, place]] > 1e-4
+    loss = CrossEntropy(scheduled_sampling=0.5)(model, some)
+    assert loss.tokens == 8 and loss.total.isfinite()

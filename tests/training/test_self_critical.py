@@ -26,7 +26,9 @@ DRAW = Decoding("sample", candidates=4, max_length=5)
 MODELS = {
     "transformer": {"hidden_size": 8, "heads": 2, "layers": 2, "encoder_layers": 1, "feedforward_size": 16},
     "s2": {"hidden_size": 8, "heads": 2, "layers": 1, "feedforward_size": 16, "clusters": 2},
+    "meshed_memory": {"hidden_size": 8, "heads": 2, "layers": 2, "feedforward_size": 16, "slots": 2},
     "up_down": {"hidden_size": 8, "embedding_size": 8, "attention_size": 4},
+    "attend_tell": {"hidden_size": 8, "embedding_size": 8, "attention_size": 4},
     "captioning_rnn": {"hidden_size": 8, "embedding_size": 4},
 }
 
@@ -86,7 +88,7 @@ WAYS = {
 def test_the_gradient_is_the_policy_gradient(way: str, name: str) -> None:
     asked, model, some = WAYS[way], make(name), pictures()
     torch.manual_seed(7)
-    said, greedy = asked._say(model, some)
+    said, greedy = asked._say(model, asked._start(model, some))
     torch.manual_seed(7)
     loss = asked(model, some)
     loss.total.backward()
@@ -240,26 +242,69 @@ class Watched(nn.Module):
         self.model: Any = make("transformer", torch.float32)
         self.seen: list[tuple[str, bool, bool, int]] = []
 
-    def note(self, what: str, features: Tensor) -> None:
-        self.seen.append((what, self.training, torch.is_grad_enabled(), len(features)))
+    def note(self, what: str, count: int) -> None:
+        self.seen.append((what, self.training, torch.is_grad_enabled(), count))
 
     def start(self, features: Tensor, mask: Tensor) -> Any:
-        self.note("start", features)
+        self.note("start", len(features))
         return self.model.start(features, mask)
 
     def step(self, tokens: Tensor, state: Any) -> Any:
+        assert not torch.is_grad_enabled() and not self.training
         return self.model.step(tokens, state)
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
-        self.note("score", features)
+        self.note("encode and score", len(features))
         return self.model(features, mask, tokens, rows)
 
 
+class Sharing(Watched):
+    """One that scores from a state."""
+
+    def force(self, state: Any, tokens: Tensor, rows: Tensor) -> Forced:
+        self.note("score", len(rows))
+        return self.model.force(state, tokens, rows)
+
+
+SCORED = {  # 3 pictures, 12 captions
+    (Watched, False): [("start", False, False, 3), ("encode and score", False, True, 3)],
+    (Watched, True): [("start", False, False, 3), ("encode and score", True, True, 3)],
+    (Sharing, False): [("start", False, True, 3), ("score", False, True, 12)],
+    (Sharing, True): [("start", False, False, 3), ("encode and score", True, True, 3)],
+}
+
+
 @pytest.mark.parametrize("dropout", [False, True])
-def test_drawn_without_gradient_and_dropout_then_scored_once(dropout: bool) -> None:
-    model, some = Watched().train(), pictures(torch.float32)
+@pytest.mark.parametrize("kind", [Watched, Sharing])
+def test_drawn_without_gradient_and_dropout_then_scored_once(kind: type[Watched], dropout: bool) -> None:
+    model, some = kind().train(), pictures(torch.float32)
     SelfCritical(Judge(reward), DRAW, "greedy", dropout=dropout)(model, some)
-    assert model.seen == [("start", False, False, 3), ("score", dropout, True, 3)]  # 3 pictures, 12 captions
+    assert model.seen == SCORED[kind, dropout]
+
+
+@pytest.mark.parametrize("way", ["drawn", "against the greedy one", "beams as released"])
+@pytest.mark.parametrize("name", MODELS)
+def test_one_encoding_gives_the_bits_of_two(name: str, way: str) -> None:
+    """The same captions, loss and gradients as where each pass encodes the pictures for itself."""
+    found = []
+    for shared in (True, False):
+        model, some = make(name, torch.float32), pictures(torch.float32)
+        torch.manual_seed(7)
+        loss = (WAYS[way] if shared else Twice(**vars(WAYS[way])))(model, some)
+        loss.total.backward()
+        found.append((loss, gradients(model)))
+    (one, first), (two, second) = found
+    assert torch.equal(one.total, two.total) and one.sums == two.sums
+    assert first.keys() == second.keys() and len(first) > 5
+    for part in first:
+        torch.testing.assert_close(first[part], second[part], rtol=1e-5, atol=1e-7)
+
+
+class Twice(SelfCritical):
+    """One that encodes the pictures for each pass."""
+
+    def _shares(self, model: nn.Module) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("name", MODELS)

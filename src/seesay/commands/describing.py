@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from seesay.commands.asking import evaluate_asker, refuse_for_asker
+from seesay.commands.classifying import evaluate_classifier
+from seesay.commands.naming import evaluate_namer
 from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json
 
 
@@ -98,20 +101,33 @@ def evaluate(
     features: Annotated[Path | None, typer.Option(help="Other features than the recipe's.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Caption, or tag, and score a whole split with the best checkpoint of a run.
+    """Caption, name, tag or label, and score a whole split with the best checkpoint of a run.
 
     Example: `seesay evaluate runs/demo --split dev --beam 5 --json scores.json`
     """
     from seesay import evaluation
     from seesay.captioner import with_options
     from seesay.progress import bar, print_scores, tell
-    from seesay.recipe import TagRecipe
+    from seesay.recipe import AskRecipe, ClassifyRecipe, ConceptRecipe, TagRecipe
     from seesay.restoring import recipe_in
 
-    if isinstance(recipe_in(run), TagRecipe):
+    recipe = recipe_in(run)
+    if isinstance(recipe, TagRecipe | ClassifyRecipe):
         given: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
         given |= {"--no-repeat": no_repeat, "--captions": captions, "--features": features}
-        _evaluate_tagger(run, split, json_file, [name for name, value in given.items() if value is not None])
+        judge = _evaluate_tagger if isinstance(recipe, TagRecipe) else evaluate_classifier
+        judge(run, split, json_file, [name for name, value in given.items() if value is not None])
+        return
+    if isinstance(recipe, ConceptRecipe):
+        given = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
+        given |= {"--no-repeat": no_repeat, "--precision": precision.value if precision.value != "float32" else None}
+        unused = [name for name, value in given.items() if value is not None]
+        evaluate_namer(run, split, captions, features, json_file, unused)
+        return
+    if isinstance(recipe, AskRecipe):
+        refuse_for_asker(run, {"--captions": captions, "--features": features, "--precision": precision.value})
+        changes = {"method": "beam" if beam else None, "beam": beam, "length_penalty": length_penalty}
+        evaluate_asker(run, split, changes | {"min_length": min_length, "no_repeat_ngram": no_repeat}, json_file)
         return
     decoding = evaluation.decoding_of(run)
     decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
@@ -137,16 +153,26 @@ def _evaluate_tagger(run: Path, split: str, json_file: Path | None, without_use:
     keep_json(json_file, scores.to_json())
 
 
-def tag(run: Run, device: Device = "cpu", engine: On = None) -> None:
+def tag(
+    run: Run,
+    frames: Annotated[Path | None, typer.Option(help="Frames, npz or HDF5, for a tagger of frames.")] = None,
+    device: Device = "cpu",
+    engine: On = None,
+) -> None:
     """Tag the words of sentences from standard input, one sentence a line, words between spaces.
 
-    Prints a word and its tag a line, and a blank line after each sentence.
+    Prints a word and its tag a line, and a blank line after each sentence; of frames, the sequence and the frame's
+    number instead of the word.
 
     Example: `echo "The dog runs ." | seesay tag runs/tagger`
     """
     from seesay.tagger import Tagger
 
     tagger = Tagger.open(run, device, engine.value if engine else None)  # first: nobody should type for a wrong run
+    if frames is not None or tagger.frame_size:
+        for name, tags in tagger.tag_file(frames):
+            print("".join(f"{name}:{number}\t{tag}\n" for number, tag in enumerate(tags)))
+        return
     if sys.stdin.isatty():
         print("Type sentences, words between spaces; Ctrl-D on a line of its own ends them.", file=sys.stderr)
     sentences = [line.split() for line in _typed()]
@@ -171,10 +197,17 @@ def _typed() -> list[str]:
 
 
 def report(run: Run) -> None:
-    """Write one self-contained page about a run: curves, scores, captions and where the model looked.
+    """Write one self-contained page about a run: curves, scores, captions and where the model looked, or mistakes.
 
     Example: `seesay report runs/demo`
     """
     from seesay.evaluation import write_run_report
+    from seesay.restoring import recipe_in
+    from seesay.tasks.asking import write_ask_report
+    from seesay.tasks.classify_report import write_classify_report
+    from seesay.tasks.concept_report import write_concept_report
+    from seesay.tasks.tag_report import write_tag_report
 
-    print(f"report: {write_run_report(run)}")
+    writers = {"concepts": write_concept_report, "tag": write_tag_report, "classify": write_classify_report}
+    writers["ask"] = write_ask_report
+    print(f"report: {writers.get(recipe_in(run).task, write_run_report)(run)}")

@@ -42,7 +42,7 @@ def train(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; else runs/NAME.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run exactly.")] = None,
 ) -> None:
-    """Train a captioner or a tagger as a recipe says, or go on with a run.
+    """Train a captioner, a tagger or a classifier as a recipe says, or go on with a run.
 
     Examples: `seesay train recipes/flickr8k-attend.toml --set stages.0.epochs=5` or
     `seesay train --resume runs/flickr8k-attend`
@@ -65,6 +65,9 @@ def train(
     follow_training(events)
     name = shlex.quote(str(path))
     uses = {"caption": f"seesay report {name}, seesay caption {name} PHOTO", "tag": f"seesay tag {name} < TEXT"}
+    uses["ask"] = f"seesay report {name}, seesay ask {name} PHOTO"
+    uses["concepts"] = f"seesay report {name}, seesay concepts {name} PHOTO"
+    uses["classify"] = f"seesay classify {name} < TEXT"
     print(f"{path}: trained. Next: seesay evaluate {name}, {uses[recipe_in(path).task]}")
 
 

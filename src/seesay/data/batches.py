@@ -5,6 +5,7 @@ B pictures, N captions, T tokens, R regions, D feature size.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -60,12 +61,14 @@ class CaptionSet:
     """The pictures of one split with their encoded captions, ready to be cut into batches.
 
     `flipped` holds the features of the mirrored pictures: in training each picture is mirrored in half of the epochs.
+    `cut` captions were longer than is kept of them.
     """
 
     records: tuple[Record, ...]
     encoded: tuple[tuple[tuple[int, ...], ...], ...]  # words only, by record, by caption
     features: Features
     flipped: Features | None = None
+    cut: int = 0
 
     @classmethod
     def build(
@@ -77,12 +80,19 @@ class CaptionSet:
         max_words: int,
         flipped: Features | None = None,
     ) -> CaptionSet:
-        """Encode the captions of `records`; a caption of more than `max_words` words is cut there."""
+        """Encode the captions of `records`; a caption of more than `max_words` words is cut there, and counted."""
         encoded = tuple(
-            tuple(tuple(vocabulary.encode(tokenize(caption))[:max_words]) for caption in record.captions)
-            for record in records
+            tuple(tuple(vocabulary.encode(tokenize(caption))) for caption in record.captions) for record in records
         )
-        return cls(tuple(records), encoded, features, flipped)
+        return cls(tuple(records), encoded, features, flipped).within(max_words)
+
+    def within(self, words: int) -> CaptionSet:
+        """The same captions, but none of more than `words` words: longer ones are cut there, and `cut` counts them."""
+        long = sum(len(caption) > words for group in self.encoded for caption in group)
+        if not long:
+            return self
+        encoded = tuple(tuple(caption[:words] for caption in group) for group in self.encoded)
+        return dataclasses.replace(self, encoded=encoded, cut=long)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -108,19 +118,23 @@ class CaptionSet:
         captions = [self.encoded[i] for i in chosen]
         rows = np.repeat(np.arange(len(captions)), [len(group) for group in captions])
         ids = tuple(self.records[i].id for i in chosen)
-        features = self._features([self.records[i].file for i in chosen], drawn)
+        features = read_features(self.features, self.flipped, [self.records[i].file for i in chosen], drawn)
         mask = np.ones(features.shape[:2], dtype=bool)
         return CaptionBatch(ids, features, mask, pad([words for group in captions for words in group]), rows)
 
-    def _features(self, files: list[str], drawn: tuple[int, int] | None) -> NDArray[np.float16]:
-        if self.flipped is None or drawn is None:
-            return self.features.read(files)
-        mirrored = [coin(*drawn, file) for file in files]
-        plain = [file for file, flip in zip(files, mirrored, strict=True) if not flip]
-        other = [file for file, flip in zip(files, mirrored, strict=True) if flip]
-        parts = [store.read(some) for store, some in ((self.features, plain), (self.flipped, other)) if some]
-        place = {file: row for row, file in enumerate(plain + other)}
-        return np.concatenate(parts)[[place[file] for file in files]]
+
+def read_features(
+    features: Features, flipped: Features | None, files: Sequence[str], drawn: tuple[int, int] | None
+) -> NDArray[np.float16]:
+    """Features (len(files), R, D); where seed and epoch are `drawn`, half of the pictures are mirrored by them."""
+    if flipped is None or drawn is None:
+        return features.read(files)
+    mirrored = [coin(*drawn, file) for file in files]
+    plain = [file for file, flip in zip(files, mirrored, strict=True) if not flip]
+    other = [file for file, flip in zip(files, mirrored, strict=True) if flip]
+    parts = [store.read(some) for store, some in ((features, plain), (flipped, other)) if some]
+    place = {file: row for row, file in enumerate(plain + other)}
+    return np.concatenate(parts)[[place[file] for file in files]]
 
 
 def batches(items: int, size: int) -> int:

@@ -7,13 +7,16 @@ Columns are separated by tabs, or by runs of spaces in a file whose words have n
 between is left out: lines of `-DOCSTART-`, and comments, which are lines that begin with `#` and do not have the
 columns of a word (the word `#` has) or read `# name = ...`. In CoNLL-U (ten columns, the first one a number) the words
 are in column 1 and the tags in column 3 unless asked otherwise, and ranges (`1-2`) and empty nodes (`1.1`), which are
-no words, are left out.
+no words, are left out. Files packed by gzip are read as they are.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,8 @@ from seesay.errors import DataError
 _SETTING = re.compile(r"# *\w+ = ")  # a comment such as `# sent_id = 4`, however many words it has
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # the first column of CoNLL-U: 7, 7-8 or 7.1
 _GZIP = b"\x1f\x8b"  # how its files begin; treebanks often come so
+_LARGEST = 1 << 30  # bytes that a packed file may hold
+_ESCAPED = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no text
 
 
 class Sentence(NamedTuple):
@@ -35,13 +40,21 @@ class Sentence(NamedTuple):
     tags: tuple[str, ...]
 
 
-def read_conll(path: Path | str, word_column: int | None = None, tag_column: int | None = None) -> list[Sentence]:
+def read_conll(
+    path: Path | str,
+    word_column: int | None = None,
+    tag_column: int | None = None,
+    *,
+    encoding: str = "utf-8",
+    told: Callable[[str], None] | None = None,
+) -> list[Sentence]:
     """The sentences of a column file, in its order.
 
     Columns count from 0, or from -1 at the end backwards. Without a choice the first and the last one are taken, and
-    columns 1 and 3 (UPOS) of CoNLL-U.
+    columns 1 and 3 (UPOS) of CoNLL-U. `encoding` is any that Python knows and in which a line feed is one byte.
     Raises DataError in one line that names the file and the line: ragged or missing columns, an empty word or tag, text
-    that is not UTF-8, no sentence at all, a file that cannot be read.
+    in another encoding, no sentence at all, a file that cannot be read. With `told` a sentence with such a line is left
+    out instead, and `told` hears why.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -51,23 +64,32 @@ def read_conll(path: Path | str, word_column: int | None = None, tag_column: int
     [Sentence(words=('Dogs', 'run'), tags=('NNS', 'VBP')), Sentence(words=('Stop',), tags=('VB',))]
     """
     path = Path(path)
-    lines = _lines(path)
+    lines = _lines(path, encoding)
     number, first = next(((n, row) for n, row in lines if row and not row.startswith(("#", "-DOCSTART-"))), (0, ""))
     empty = DataError(f"{path}: received no sentence; expected lines of a word and its tag; check the file.")
     if not first:
         raise empty
-    table = _Table(path, tabs := "\t" in first, number, len(_columns(first, tabs)))
+    table = _Table(path, encoding, tabs := "\t" in first, number, len(_columns(first, tabs)))
     universal = table.width == 10 and table.tabs and bool(_NUMBER.fullmatch(first.split("\t")[0]))
     word = table.place("word_column", word_column, 1 if universal else 0)
     tag = table.place("tag_column", tag_column, 3 if universal else -1)
     found: list[Sentence] = []
     open_: list[tuple[str, str]] = []
+    whole = True
     for number, line in [*lines, (0, "")]:
         if not line:
-            found += [Sentence(*zip(*open_, strict=True))] if open_ else []
-            open_ = []
-        elif (columns := table.row(number, line)) and (not universal or columns[0].isdecimal()):
-            open_.append(table.pair(number, columns[word], columns[tag]))
+            found += [Sentence(*zip(*open_, strict=True))] if open_ and whole else []
+            open_, whole = [], True
+            continue
+        try:
+            if (columns := table.row(number, line)) and (not universal or columns[0].isdecimal()):
+                open_.append(table.pair(number, columns[word], columns[tag]))
+        except DataError as fault:
+            if told is None:
+                raise
+            if whole:  # one reason a sentence
+                told(str(fault))
+            whole = False
     if not found:
         raise empty
     return found
@@ -77,6 +99,7 @@ class _Table(NamedTuple):
     """How the words of one file stand in columns: as its first one does."""
 
     path: Path
+    encoding: str
     tabs: bool
     first: int  # the line that says so
     width: int
@@ -98,6 +121,12 @@ class _Table(NamedTuple):
 
     def row(self, number: int, line: str) -> list[str]:
         """The columns of a line; none for a line that is no word."""
+        if _ESCAPED.search(line):
+            name = self.encoding.upper()
+            raise DataError(
+                f"{self.path}:{number}: received bytes that are not {name}; expected text in {name}; save it so, or "
+                "name its encoding."
+            )
         columns = _columns(line, self.tabs)
         comment = line.startswith("#") and (len(columns) != self.width or _SETTING.match(line))
         if comment or columns[0] == "-DOCSTART-":
@@ -123,23 +152,38 @@ def _columns(line: str, tabs: bool) -> list[str]:
     return line.split("\t") if tabs else re.split(" +", line.strip(" "))
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """All lines with their numbers from 1; blank ones are empty."""
+def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:
+    """All lines with their numbers from 1; blank ones are empty, and bytes that are no text stand escaped."""
     try:
         content = path.read_bytes()
-        if content.startswith(_GZIP):
-            raise DataError(f"{path}: received a file packed by gzip; expected text; unpack it with gunzip.")
-        text = content.decode("utf-8-sig")
+        content = _unpacked(path, content) if content.startswith(_GZIP) else content
+        name = codecs.lookup(encoding).name
+        text = content.decode("utf-8-sig" if name == "utf-8" else name, "surrogateescape")
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); expected tagged sentences; check the path."
         raise DataError(f"{path}: {reason}") from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        reason = f"received bytes that are not UTF-8 ({error.reason}); expected text in UTF-8; save it again as UTF-8."
-        raise DataError(f"{path}:{line}: {reason}") from None
+    except (LookupError, ValueError):  # no encoding at all, or one of bytes that come in pairs
+        raise DataError(
+            f"{path}: received encoding {encoding!r:.40}, in which it cannot be read; expected utf-8, latin-1 or "
+            "cp1252; choose one of these, or save it as UTF-8."
+        ) from None
     # Not splitlines(): it also breaks at characters that may stand within a word.
     rows = (line.rstrip("\r") for line in text.split("\n"))
     return [(number, row if row.strip() else "") for number, row in enumerate(rows, start=1)]
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """What a file packed by gzip holds, as far as it is whole and not larger than anyone's sentences."""
+    found, whole = b"", True
+    while content and whole and len(found) < _LARGEST:  # it may be several, one after the other
+        unpacker = zlib.decompressobj(wbits=31)
+        with contextlib.suppress(zlib.error):
+            found += unpacker.decompress(content, _LARGEST - len(found))
+        content, whole = unpacker.unused_data, unpacker.eof
+    if whole and not content:
+        return found
+    reason = f"more than {_LARGEST:,} bytes" if len(found) >= _LARGEST else "a damaged or unfinished one"
+    raise DataError(f"{path}: received a file packed by gzip, {reason}; expected a whole one; unpack it with gunzip.")
 
 
 def known_words(sentences: Iterable[Sentence]) -> frozenset[str]:

@@ -45,13 +45,19 @@ class FeatureStore:
     def read(self, ids: Sequence[str], source: str = "") -> Features:
         """The features of these pictures, in this order: (len(ids), R, D) float16.
 
-        `source` names the file that asked for them, for the message. Raises `DataError` for an id without features
-        and for a row whose checksum is wrong.
+        `source` names the file that asked for them, for the message. Raises `DataError` for an id without features,
+        for a row whose checksum is wrong and for a picture that shows nothing: all of its features are zero.
         """
         rows = [self._row(name, source) for name in ids]
         features = np.empty((len(rows), self.regions, self.size), np.float16)
         for place, row in enumerate(rows):
             self._read_row(row, features[place])
+            # The first region tells nearly always: no copy of all features to look for one that is not zero.
+            if not features[place, :1].any() and not features[place].any():
+                raise DataError(
+                    f"{self.path}: picture {ids[place]} has no region: all of its features are zero; expected one at "
+                    "least; run 'seesay features' over its folder again, or leave the picture out."
+                )
         return features
 
     def require(self, ids: Sequence[str], source: str = "") -> None:

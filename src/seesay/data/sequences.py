@@ -1,6 +1,6 @@
 """Batches of tagged sentences, in an order that depends on seed and epoch alone.
 
-B sentences of up to T words, F ids a word, P words in all of a batch.
+B sentences of up to T words, F ids a word, P words in all of a batch, C letters of its longest word.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from seesay.data.batches import batches
 from seesay.data.conll import Sentence
 from seesay.errors import DataError
-from seesay.text.lexicon import PAD, UNKNOWN_TAG, Lexicon
+from seesay.text.lexicon import LONGEST_WORD, PAD, UNKNOWN_TAG, Lexicon
 
 _WINDOW = 16  # batches among which sentences of like length are put together
+
+Some = TypeVar("Some")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class TagBatch:
     ids: Any  # (B, T, F) int64, 0 beyond a sentence's end
     lengths: Any  # (B,) int64
     tags: Any  # (B, T) int64, -1 beyond the end, and for a tag that the lexicon does not know
+    letters: Any = None  # (P, C) int64 of the words alone, 0 beyond a word's end; None where they are not spelled
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What a tagger is called with."""
+        return (self.ids, self.lengths) if self.letters is None else (self.ids, self.lengths, self.letters)
 
     @property
     def targets(self) -> Any:
@@ -37,7 +45,8 @@ class TagBatch:
 
     def map(self, fn: Callable[[Any], Any]) -> TagBatch:
         """The same batch with `fn` applied to every array, such as one that moves it to a device."""
-        return TagBatch(self.items, fn(self.ids), fn(self.lengths), fn(self.tags))
+        letters = None if self.letters is None else fn(self.letters)
+        return TagBatch(self.items, fn(self.ids), fn(self.lengths), fn(self.tags), letters)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class TagSet:
     ids: NDArray[np.int64]  # (all words, F)
     tags: NDArray[np.int64]  # (all words,)
     lengths: NDArray[np.int64]  # (sentences,)
+    spellings: NDArray[np.int32] | None = None  # (different words, C)
+    spelling: NDArray[np.int64] | None = None  # (all words,) which of these each one has
 
     @classmethod
     def build(cls, sentences: Sequence[Sentence], lexicon: Lexicon, *, unknown_tags: bool = False) -> TagSet:
@@ -66,9 +77,9 @@ class TagSet:
         lengths = np.array([len(sentence.words) for sentence in sentences], dtype=np.int64)
         rows = [row for sentence in sentences for row in lexicon.encode(sentence.words)]
         tags = [tag for sentence in sentences for tag in lexicon.encode_tags(sentence.tags)]
-        found = cls(
-            np.array(rows, dtype=np.int64).reshape(len(rows), len(lexicon.sizes)), np.array(tags, np.int64), lengths
-        )
+        ids = np.array(rows, dtype=np.int64).reshape(len(rows), len(lexicon.sizes))
+        letters = _spelled(sentences, lexicon) if lexicon.characters else (None, None)
+        found = cls(ids, np.array(tags, np.int64), lengths, *letters)
         if not unknown_tags and (found.tags == UNKNOWN_TAG).any():
             raise _unknown(sentences, lexicon)
         return found
@@ -80,7 +91,8 @@ class TagSet:
     def digest(self) -> str:
         """SHA-256 over all ids and tags: a run resumes on the same data only."""
         digest = hashlib.sha256(str(self.ids.shape).encode())
-        for array in (self.ids, self.tags, self.lengths):
+        spelled = () if self.spellings is None or self.spelling is None else (self.spellings, self.spelling)
+        for array in (self.ids, self.tags, self.lengths, *spelled):
             digest.update(array.astype("<i8").tobytes())
         return digest.hexdigest()
 
@@ -94,14 +106,8 @@ class TagSet:
 
         Sentences of like length share a batch, as a recurrent network takes as many steps as the longest has words.
         """
-        random = np.random.default_rng([seed, epoch])
-        order = random.permutation(len(self))
-        window = size * _WINDOW
-        for low in range(0, len(order), window):
-            part = order[low : low + window]
-            order[low : low + window] = part[np.argsort(self.lengths[part], kind="stable")]
-        for position in random.permutation(batches(len(self), size))[start:]:
-            yield self._batch(order[position * size : (position + 1) * size])
+        for chosen in shuffled_rows(self.lengths, size, seed=seed, epoch=epoch)[start:]:
+            yield self._batch(chosen)
 
     def _batch(self, chosen: NDArray[np.intp]) -> TagBatch:
         starts = np.cumsum(self.lengths) - self.lengths
@@ -112,10 +118,35 @@ class TagSet:
         ids = np.full((*real.shape, self.ids.shape[1]), PAD, dtype=np.int64)
         tags = np.full(real.shape, UNKNOWN_TAG, dtype=np.int64)
         ids[real], tags[real] = self.ids[words], self.tags[words]
-        return TagBatch(tuple(f"sentence {number + 1}" for number in chosen), ids, lengths, tags)
+        return TagBatch(tuple(f"sentence {number + 1}" for number in chosen), ids, lengths, tags, self._letters(words))
+
+    def _letters(self, words: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """The letters of these of all words, up to the end of the longest."""
+        if self.spellings is None or self.spelling is None:
+            return None
+        letters = self.spellings[self.spelling[words]].astype(np.int64)
+        return letters[:, : max(1, int((letters != PAD).sum(1).max(initial=0)))]
 
 
-def hold_out(sentences: Sequence[Sentence], share: float, seed: int) -> tuple[list[Sentence], list[Sentence]]:
+def shuffled_rows(lengths: NDArray[np.int64], size: int, *, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Which sequences of these lengths (N,) share the batches of one epoch, batch by batch.
+
+    Those of like length do, as a recurrent network takes as many steps as the longest has; batches come in any order.
+
+    >>> [rows.tolist() for rows in shuffled_rows(np.array([9, 1, 9, 1]), 2, seed=1, epoch=0)]
+    [[1, 3], [0, 2]]
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    window = size * _WINDOW
+    for low in range(0, len(order), window):
+        part = order[low : low + window]
+        order[low : low + window] = part[np.argsort(lengths[part], kind="stable")]
+    places = random.permutation(batches(len(lengths), size))
+    return [order[place * size : (place + 1) * size] for place in places.tolist()]
+
+
+def hold_out(sentences: Sequence[Some], share: float, seed: int) -> tuple[list[Some], list[Some]]:
     """Most sentences to train on, and a `share` of them drawn by `seed` to choose by; each keeps the given order.
 
     Raises DataError where one of the two would be empty.
@@ -133,6 +164,17 @@ def hold_out(sentences: Sequence[Sentence], share: float, seed: int) -> tuple[li
     held = set(np.random.default_rng(seed).permutation(len(sentences))[:count].tolist())
     train = [sentence for number, sentence in enumerate(sentences) if number not in held]
     return train, [sentences[number] for number in sorted(held)]
+
+
+def _spelled(sentences: Sequence[Sentence], lexicon: Lexicon) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """How each different word is spelled, a row each, and the row of every word."""
+    rows: dict[str, int] = {}
+    spelling = [rows.setdefault(word, len(rows)) for sentence in sentences for word in sentence.words]
+    spellings = np.full((len(rows), LONGEST_WORD), PAD, dtype=np.int32)
+    for word, row in rows.items():
+        letters = lexicon.spell(word)
+        spellings[row, : len(letters)] = letters
+    return spellings, np.array(spelling, dtype=np.int64)
 
 
 def _unknown(sentences: Sequence[Sentence], lexicon: Lexicon) -> DataError:

@@ -71,9 +71,9 @@ class Ensemble:
             model.eval()
         return self
 
-    def start(self, features: Tensor, mask: Tensor) -> Looking | Telling:
-        """The state before the first word, from `features` (B, R, D) and `mask` (B, R)."""
-        return _joined([model.start(features, mask) for model in self.models])
+    def start(self, *inputs: Tensor) -> Looking | Telling:
+        """The state before the first word, from `features` (B, R, D), `mask` (B, R) and whatever else a task has."""
+        return _joined([model.start(*inputs) for model in self.models])
 
     def step(self, tokens: Tensor, state: Looking | Telling) -> tuple[Tensor, Looking | Telling]:
         """Log-probabilities (B, V) of the next word after `tokens` (B,), up to rounding."""

@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from seesay.checkpoint import Arrays
@@ -82,12 +83,32 @@ class Engine(Protocol):
         """Load the optimiser's moments; its settings come from the recipe."""
 
     def describe(
-        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+        self,
+        model: Any,
+        features: NDArray[Any],
+        decoding: Decoding,
+        seeds: Sequence[int] | None,
+        device: str,
+        more: Sequence[NDArray[Any]] = (),
     ) -> list[list[Hypothesis]]:
-        """Sentences about features (B, R, D), for each picture the best first; sampling draws by the picture's seed."""
+        """Sentences about features (B, R, D), for each picture the best first; sampling draws by the picture's seed.
+
+        `more` is what else the model's `start` is given, a row for each picture: concepts and answers.
+        """
+
+    def log_likelihoods(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """How likely the model finds each sentence of a batch (N,): the sum of the log-probabilities of its words."""
+
+    def concepts(
+        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
+    ) -> NDArray[np.float32]:
+        """How likely features (B, R, D), whose real regions `mask` (B, R) tells, show each concept: (B, C)."""
 
     def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
         """The ids of the best tags of each sentence of a TagBatch."""
+
+    def classify(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """The probability of each label for each text of a TextBatch: (B, labels)."""
 
 
 def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from seesay.training.worth import Judge
 
 MODELS: dict[str, dict[str, Any]] = {"caption": {"captioning_rnn": Captioner}, "tag": {"bilstm_tagger": Tagger}}
 _NOT_SETTINGS = {"dtype", "seed", "pad"}
+_OF_TORCH_ALONE = ("characters", "crf", "constraints", "variational")  # settings of a tagger
 
 
 class NumpyEngine:
@@ -66,6 +67,8 @@ class NumpyEngine:
             raise _unknown(name, task)
         parameters = inspect.signature(known[name].__init__).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in _NOT_SETTINGS}
+        if task == "tag":
+            settings = _without_torchs(settings, sizes)
         check_settings(name, settings, defaults)
         return known[name](**sizes, **settings, seed=seed)
 
@@ -152,14 +155,30 @@ class NumpyEngine:
         optimizer.load_state_dict(_under(arrays, "optimizer/"))
 
     def describe(
-        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+        self,
+        model: Any,
+        features: NDArray[Any],
+        decoding: Decoding,
+        seeds: Sequence[int] | None,
+        device: str,
+        more: Sequence[NDArray[Any]] = (),
     ) -> list[list[Hypothesis]]:
-        """Sentences about features."""
+        """Sentences about features; no model of this engine is given more."""
         generators = None if seeds is None else [np.random.default_rng(seed) for seed in seeds]
         model.eval()
         with single_threaded_products():
             state = model.start(features, np.ones(features.shape[:2], bool))
             return numpy_search.decode(model, state, decoding, generators)
+
+    def log_likelihoods(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """No model of this engine is asked for it."""
+        raise NotImplementedError
+
+    def concepts(
+        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
+    ) -> NDArray[np.float32]:
+        """This engine has no model of concepts."""
+        raise NotImplementedError
 
     def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
         """The best tags."""
@@ -167,6 +186,10 @@ class NumpyEngine:
         with single_threaded_products():
             found: list[NDArray[Any]] = model.tag(batch.ids, batch.lengths)
         return found
+
+    def classify(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """This engine has no classifier."""
+        raise NotImplementedError
 
 
 def loss_of(model: Any, batch: Any, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
@@ -185,10 +208,25 @@ def _unknown(name: str, task: str) -> RecipeError:
         if name in known:
             return RecipeError(f"model.name: received '{name}', a model for task '{other}'; expected one for '{task}'.")
     instead = "take engine 'torch'" if has_torch() else "install torch, whose engine has more"
+    if task not in MODELS:
+        return RecipeError(f"training.engine: received 'numpy', which has no model for task '{task}'; {instead}.")
     return RecipeError(
         f"model.name: received '{name}' with engine 'numpy'; expected {', '.join(MODELS[task])}, all that it has for "
         f"task '{task}'; choose from these, or {instead}."
     )
+
+
+def _without_torchs(settings: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """A tagger's settings without those that only torch's has; RecipeError where one of these is asked for."""
+    for key in _OF_TORCH_ALONE:
+        if settings.get(key):
+            raise RecipeError(
+                f"model.{key}: received {settings[key]!r} with engine 'numpy', which has none; expected it to be left "
+                "out; or take engine 'torch'."
+            )
+    if "frame_size" in sizes:
+        raise RecipeError("data.train: received frames with engine 'numpy', which reads words; take engine 'torch'.")
+    return {key: value for key, value in settings.items() if key not in _OF_TORCH_ALONE}
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:

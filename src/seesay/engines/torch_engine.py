@@ -16,6 +16,7 @@ from seesay.checkpoint import Arrays
 from seesay.decoding import search
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.engines import parameter_groups
+from seesay.text.vocabulary import PAD
 from seesay.training import averaging, loop, state
 from seesay.training.objectives import PLAIN, Classifying, CrossEntropy, Naming, Objective, Tagging
 from seesay.training.scheduled_sampling import share_at
@@ -110,23 +111,59 @@ class TorchEngine:
         state.unpack_optimizer(optimizer, arrays)
 
     def describe(
-        self, model: Any, features: NDArray[Any], decoding: Decoding, seeds: Sequence[int] | None, device: str
+        self,
+        model: Any,
+        features: NDArray[Any],
+        decoding: Decoding,
+        seeds: Sequence[int] | None,
+        device: str,
+        more: Sequence[NDArray[Any]] = (),
     ) -> list[list[Hypothesis]]:
         """Sentences about features."""
         whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
         generators = None if seeds is None else [torch.Generator(device).manual_seed(seed) for seed in seeds]
         model.eval()
         with torch.no_grad():
-            first = model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=device))
+            rest = [loop.to_tensor(array, device) for array in more]
+            first = model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=device), *rest)
         return [[_plain(one) for one in some] for some in search.decode(model, first, decoding, generators)]
+
+    @torch.no_grad()
+    def log_likelihoods(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """The sum of the log-probabilities of each sentence's words."""
+        model.eval()
+        forced = model(*batch.map(lambda array: loop.to_tensor(array, device)).inputs)
+        words = -torch.nn.functional.cross_entropy(forced.logits.double(), forced.targets, reduction="none")
+        lengths = (batch.tokens[:, 1:] != PAD).sum(1)
+        sentences = torch.split(words.cpu(), lengths.tolist())
+        return np.array([sentence.sum().item() for sentence in sentences], dtype=np.float64)
+
+    @torch.no_grad()
+    def concepts(
+        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
+    ) -> NDArray[np.float32]:
+        """The probabilities of the concepts."""
+        model.eval()
+        whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
+        logits = model(whole, torch.from_numpy(np.asarray(mask, dtype=bool)).to(device))
+        found: NDArray[np.float32] = logits.float().sigmoid().cpu().numpy()
+        return found
 
     @torch.no_grad()
     def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:
         """The best tags."""
         model.eval()
         tensors = batch.map(lambda array: loop.to_tensor(array, device))
-        best = model(tensors.ids, tensors.lengths).argmax(-1).cpu().numpy()
+        best: NDArray[Any] = model.best(model(*tensors.inputs), tensors.lengths).cpu().numpy()
         return np.split(best, np.cumsum(batch.lengths)[:-1])
+
+    @torch.no_grad()
+    def classify(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
+        """The probabilities of the labels."""
+        model.eval()
+        tensors = batch.map(lambda array: loop.to_tensor(array, device))
+        found: NDArray[np.float64] = model(tensors.ids, tensors.lengths).double().softmax(-1).cpu().numpy()
+        return found
 
 
 def objective_of(stage: AnyStage, epoch: int = 0, judge: Judge | None = None) -> Objective:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from seesay.errors import DataError
+from seesay.metrics.spans import SpanScores, evaluate_spans
 
 
 class TagScore(NamedTuple):
@@ -28,7 +29,9 @@ class TagScores:
 
     `accuracy` is the share of words with the right tag, `sentence_accuracy` that of sentences without a mistake;
     `unseen_accuracy` is the share among the `unseen_words`, which training did not show, None where there are none
-    or where nobody said what it showed. `confusion[gold][found]` counts words, right ones included.
+    or where nobody said what it showed. `confusion[gold][found]` counts words, right ones included. `untaught` counts
+    the words with a tag that training did not show, which count as wrong; `spans` are the scores of spans, if asked
+    for.
     """
 
     accuracy: float
@@ -39,11 +42,13 @@ class TagScores:
     unseen_words: int
     per_tag: dict[str, TagScore]
     confusion: dict[str, dict[str, int]]
+    untaught: dict[str, int] = field(default_factory=dict)
+    spans: SpanScores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The scores as plain objects: what a run folder keeps in scores/SPLIT.json."""
         per_tag = {tag: score._asdict() for tag, score in self.per_tag.items()}
-        return {**asdict(self), "per_tag": per_tag}
+        return {**asdict(self), "per_tag": per_tag, "spans": self.spans.to_json() if self.spans else None}
 
     def mistakes(self) -> list[tuple[str, str, int]]:
         """What was taken for what, and how often: (gold, found, count), the commonest first."""
@@ -62,10 +67,13 @@ def evaluate_tags(
     *,
     words: Sequence[Sequence[str]] | None = None,
     known_words: Collection[str] | None = None,
+    known_tags: Collection[str] | None = None,
+    scheme: str = "",
 ) -> TagScores:
     """The scores of found tags against the right ones, sentence by sentence.
 
-    `words` and `known_words` (those of the training sentences; best a set) together give the accuracy on unseen words.
+    `words` and `known_words` (those of the training sentences; best a set) together give the accuracy on unseen words;
+    `known_tags` are those that training showed. With a `scheme` (see `seesay.text.spans`) spans are scored as well.
     Raises DataError where there is no word, where the three do not belong together, naming the sentence, and where
     only one of `words` and `known_words` is given.
 
@@ -97,6 +105,8 @@ def evaluate_tags(
             tag: {other: count for (one, other), count in sorted(confusion.items()) if one == tag}
             for tag in sorted({one for one, _ in confusion})
         },
+        untaught=_untaught(confusion, known_tags) if known_tags is not None else {},
+        spans=evaluate_spans(gold, found, scheme) if scheme else None,
     )
 
 
@@ -106,6 +116,15 @@ def _check_fit(name: str, gold: Sequence[Sequence[str]], other: Sequence[Sequenc
     for number, (one, two) in enumerate(zip(gold, other, strict=True), start=1):
         if len(one) != len(two):
             raise DataError(f"{name}: sentence {number}: received {len(two)}; expected {len(one)}, one for each tag.")
+
+
+def _untaught(confusion: Counter[tuple[str, str]], known: Collection[str]) -> dict[str, int]:
+    """How many words have each gold tag that is not a known one, the commonest first."""
+    counts: Counter[str] = Counter()
+    for (tag, _), count in confusion.items():
+        if tag not in known:
+            counts[tag] += count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _per_tag(confusion: Counter[tuple[str, str]]) -> dict[str, TagScore]:

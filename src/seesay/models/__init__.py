@@ -5,11 +5,19 @@ A captioning model file holds a frozen `Config`, an `nn.Module` named `Model` an
     model.start(features (B, R, D), mask (B, R) bool) -> state     the picture, ready to be described
     model.step(tokens (B,), state) -> (logits (B, V), state)       one more word
     model(features, mask, tokens (N, T), rows (N,)) -> Forced      all words, given the true ones
+    model.force(state, tokens, rows) -> Forced                     the same from `start`'s state; if it has that method,
+                                                                   self-critical training encodes a picture once
 
 `state` is a NamedTuple, batch first; its field `attention` (B, R), if any, is where the last word looked. Its first
 part is a tensor; the others are tensors too, or values with `len` and `select(rows)` for whatever need not be copied
 for every beam (`seesay.nn.memory`: the pictures, and the words said so far). `seesay.nn.state.select` serves all.
 A picture without a single region may be refused with a `DataError` that says which one of the batch it is.
+
+A model that asks (`TASK = "ask"`) is told more of a picture before its first word, and is otherwise the same:
+
+    model.start(features, mask, concepts (B, C), answers (N, S), rows (N,)) -> state     of N questions; a picture each,
+                                                                                         if `rows` are left out
+    model(features, mask, concepts, answers, tokens (N, T), rows (N,)) -> Forced         answers by question, too
 """
 
 from __future__ import annotations
@@ -48,7 +56,8 @@ def names() -> list[str]:
 def build(name: str, settings: Mapping[str, Any], **sizes: Any) -> nn.Module:
     """A fresh model of the given name; `settings` are fields of its `Config`, anything else is an error.
 
-    `sizes` are those that the data decide: `feature_size` and `vocabulary_size` of a captioner.
+    `sizes` are those that the data decide: `feature_size` and `vocabulary_size` of a captioner, and `concept_count` of
+    a model that asks.
 
     >>> build("captioning_rnn", {"hidden_size": 8}, feature_size=4, vocabulary_size=10).config.hidden_size
     8

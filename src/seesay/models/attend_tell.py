@@ -129,12 +129,16 @@ class Model(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,)."""
+        return self.force(self.start(features, mask), tokens, rows)
+
+    def force(self, state: State, tokens: Tensor, rows: Tensor) -> Forced:
+        """Teacher forcing from `state`, that of `start`: pictures that are encoded already are not encoded again."""
         targets = tokens[:, 1:]
         real = targets != PAD
         # Longest first: the captions still going at step t are then the first so many rows.
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
-        state = select(self.start(features, mask), rows[order])
+        state = select(state, rows[order])
         words = self.dropout(self.embedding(self.forget(tokens[order, :-1])))
         gates = self.word_input(words).unbind(1)  # slices would each zero a gradient of the whole
         hidden, context, attention = [], [], []

@@ -86,7 +86,11 @@ class Model(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing: all words of captions `tokens` (N, T) of pictures `rows` (N,) at once."""
-        state = select(self.start(features, mask), rows)
+        return self.force(self.start(features, mask), tokens, rows)
+
+    def force(self, state: State, tokens: Tensor, rows: Tensor) -> Forced:
+        """Teacher forcing from `state`, that of `start`: pictures that are encoded already are not encoded again."""
+        state = select(state, rows)
         words = self.dropout(self.embedding(tokens[:, :-1]))
         first = state.hidden.unsqueeze(0)
         if self.config.cell == "lstm":

@@ -56,7 +56,7 @@ class Model(nn.Module):
         super().__init__()
         check_counts(
             layers=(config.layers, 1, 64),
-            positions=(config.positions, 1, 4096),
+            positions=(config.positions, 2, 4096),
             slots=(config.slots, 0, 4096),
             regions=(config.regions, 1, 4096),
         )
@@ -104,7 +104,11 @@ class Model(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,); each picture is encoded once."""
+        return self.force(self.start(features, mask), tokens, rows)
+
+    def force(self, state: State, tokens: Tensor, rows: Tensor) -> Forced:
+        """Teacher forcing from `state`, that of `start`: pictures that are encoded already are not encoded again."""
         targets = tokens[:, 1:]
         real = targets != PAD
-        logits, attention = self.decoder.force(self._see(features, mask), tokens[:, :-1], real, rows)
+        logits, attention = self.decoder.force(state, tokens[:, :-1], real, rows)
         return Forced(logits, targets[real], attention)

@@ -58,7 +58,7 @@ class Model(nn.Module):
         check_counts(
             layers=(config.layers, 1, 64),
             encoder_layers=(config.encoder_layers, 0, 64),
-            positions=(config.positions, 1, 4096),
+            positions=(config.positions, 2, 4096),
         )
         self.config = config
         self.hide = RegionDropout(config.region_dropout)
@@ -96,7 +96,11 @@ class Model(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,); each picture is encoded once."""
+        return self.force(self.start(features, mask), tokens, rows)
+
+    def force(self, state: State, tokens: Tensor, rows: Tensor) -> Forced:
+        """Teacher forcing from `state`, that of `start`: pictures that are encoded already are not encoded again."""
         targets, said = tokens[:, 1:], self.forget(tokens[:, :-1])
         real = targets != PAD
-        logits, attention = self.decoder.force(self._see(features, mask), said, real, rows)
+        logits, attention = self.decoder.force(state, said, real, rows)
         return Forced(logits, targets[real], attention)

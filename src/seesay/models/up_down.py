@@ -126,12 +126,16 @@ class Model(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor, tokens: Tensor, rows: Tensor) -> Forced:
         """Teacher forcing over captions `tokens` (N, T) of pictures `rows` (N,)."""
+        return self.force(self.start(features, mask), tokens, rows)
+
+    def force(self, state: State, tokens: Tensor, rows: Tensor) -> Forced:
+        """Teacher forcing from `state`, that of `start`: pictures that are encoded already are not encoded again."""
         targets = tokens[:, 1:]
         real = targets != PAD
         # Longest first: the captions still going at step t are then the first so many rows.
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
-        state = select(self.start(features, mask), rows[order])
+        state = select(state, rows[order])
         gates = self.word_input(self.dropout(self.embedding(self.forget(tokens[order, :-1]))))
         told, looked = [], []
         for words, count in zip(gates.unbind(1), going, strict=False):  # past these, all is padding
@@ -144,7 +148,7 @@ class Model(nn.Module):
         caption, time = real.nonzero(as_tuple=True)
         first = torch.tensor([0, *going], device=order.device).cumsum(0)
         step = first[time] + order.argsort()[caption]
-        attention = looked[0].new_zeros(*real.shape, mask.shape[1])
+        attention = looked[0].new_zeros(*real.shape, looked[0].shape[1])
         attention = attention.index_put((caption, time), torch.cat(looked).index_select(0, step))
         return Forced(self._logits(torch.cat(told).index_select(0, step)), targets[real], attention)
 

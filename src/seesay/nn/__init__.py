@@ -1,1 +1,1 @@
-"""Blocks that models share; torch only."""
+"""Blocks that models share; recurrent ones stand on seesay.scratch."""

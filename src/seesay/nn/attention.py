@@ -16,13 +16,13 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Weights over the last axis that sum to 1 over the True places of `mask`, and are exactly 0 elsewhere.
 
     `scores` is (..., R), `mask` broadcasts to it. A row without a single True gets all zeros, not NaN, so that an empty
-    picture gives an empty context. Computed in float32, since half precision loses small weights.
+    picture gives an empty context. Computed in float32 at least, since half precision loses small weights.
 
     >>> masked_softmax(torch.zeros(1, 3), torch.tensor([[True, True, False]])).tolist()
     [[0.5, 0.5, 0.0]]
     """
-    scores = scores.float().masked_fill(~mask, torch.finfo(torch.float32).min)
-    return scores.softmax(-1) * mask
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1) * mask
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

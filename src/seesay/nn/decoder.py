@@ -113,11 +113,11 @@ class Decoder(nn.Module):
         x, looked = self._advance(self._enter(tokens, self.positions[place]), words, state.pictures)
         return self.head(x), State(looked, state.pictures, words)
 
-    def force(self, seeing: Seeing, tokens: Tensor, real: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def force(self, state: State, tokens: Tensor, real: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (P, V) after each of the P words of `tokens` (N, T) at `real` (N, T), and where each place looked.
 
-        The latter is (N, T, R), zeros at padding. `rows` (N,) are the captions' pictures. Only real words are computed:
-        padding exists in the scores of attention alone.
+        The latter is (N, T, R), zeros at padding. `rows` (N,) are the captions' pictures in `state`, that of `start`.
+        Only real words are computed: padding exists in the scores of attention alone.
         """
         if real.shape[1] > len(self.positions) and bool(real[:, len(self.positions) :].any()):
             raise DataError(
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
             )
         caption, place = real.nonzero(as_tuple=True)
         x = self._enter(tokens[real], self.positions[place])
-        pictures = self._look(seeing, Groups(rows[caption], len(seeing.mask)))
+        pictures = state.pictures.select(rows[caption])
         x, looked = self._advance(x, Captions(Groups(caption, len(tokens))), pictures)
         attention = looked.new_zeros(*real.shape, looked.shape[-1]).index_put((caption, place), looked)
         return self.head(x), attention

@@ -8,11 +8,12 @@ N rows, G groups, W rows of a group, R regions, S places attended to, E levels, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from seesay.nn.attention import AdditiveAttention, MultiHeadAttention, Projected
+from seesay.nn.attention import MultiHeadAttention, Projected
 from seesay.nn.groups import Groups
 
 FEWEST = 16  # steps that a cache has room for at first
@@ -51,8 +52,15 @@ class Pictures:
         return nn.functional.pad(weights, (0, self.regions - self.own)).float()
 
 
+class Weighing(Protocol):
+    """Attention that can weigh several queries of a picture at once."""
+
+    def weigh(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts (G, W, ...) and weights (G, W, ...) for queries (G, W, A)."""
+
+
 class Regions:
-    """Regions of pictures for additive attention, once for a picture however many rows describe it.
+    """Regions of pictures for additive or bilinear attention, once for a picture however many rows describe it.
 
     `keys` are (G, R, A), `values` (G, R, H), `mask` (G, R).
     """
@@ -71,7 +79,7 @@ class Regions:
         keys, values, mask = (part.index_select(0, kept) for part in (self.keys, self.values, self.mask))
         return Regions(keys, values, mask, groups.keep(kept))
 
-    def attend(self, attention: AdditiveAttention, query: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(self, attention: Weighing, query: Tensor) -> tuple[Tensor, Tensor]:
         """Contexts (N, H) and weights (N, R) for queries (N, A)."""
         found = attention.weigh(self.groups.lay(query), self.keys, self.values, self.mask)
         return self.groups.pick(found[0]), self.groups.pick(found[1])

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from string import Template
 
 from seesay.files import replace_file
-from seesay.report import curves
+from seesay.report import curves, learning
 from seesay.report.cards import Group, card, choose, read_photo
 from seesay.report.credits import Credit
 from seesay.report.inline import part, source_hash
-from seesay.report.reading import Check, Run, Split, read_run
+from seesay.report.learning import duration
+from seesay.report.reading import Run, Split, read_run
 
 _FLATTERS = "<p>The weights kept are those that did best on dev, so scores on dev flatter them a little.</p>"
 _MAPS = (
     "<p>The maps show which of the picture's grid cells a word was drawn from, each scaled to its own brightest spot: "
     "they tell where the model looked, not why it chose the word.</p>"
 )
+SCORES = ("CIDEr-D", "Bleu_4")  # whose curves are drawn
 METRICS = {  # in the order of the table
     "CIDEr-D": "agreement with the human captions, rare words weighing more; 0 to 10",
     "CIDEr": "CIDEr-D without clipping and length penalty",
@@ -52,6 +54,7 @@ def render(run: Run, pictures: Path | None, credits: Mapping[str, Credit], notic
     """The page as text. Each piece is escaped where it is made; the template takes only finished HTML."""
     style, script = part("page.css"), part("page.js")
     attends = any(item.attention is not None for split in run.splits for item in split.items)
+    says = "asks" if any(split.asks for split in run.splits) else "says"
     return Template(part("page.html")).substitute(
         style=style,
         script=script,
@@ -62,10 +65,10 @@ def render(run: Run, pictures: Path | None, credits: Mapping[str, Credit], notic
         notice=f'<aside class="notice"><p>{escape(notice)}</p></aside>' if notice else "",
         summary="".join(f'<p class="lead">{_summary(run, split)}</p>' for split in run.splits),
         facts="".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in _facts(run)),
-        heading="What it says, and where it looks" if attends else "What it says",
+        heading=f"What it {says}, and where it looks" if attends else f"What it {says}",
         maps=_MAPS if attends else "",
-        curves="".join(_panels(run)),
-        epochs=_epochs(run.checks),
+        curves="".join(learning.panels(run.steps, run.checks, SCORES)),
+        epochs=learning.table(run.checks, METRICS),
         scores="".join(_scores(split) for split in run.splits),
         pictures="".join(_gallery(split, pictures, credits) for split in run.splits),
         recipe=escape(run.recipe.strip()),
@@ -83,7 +86,8 @@ def _summary(run: Run, split: Split) -> str:
     if epoch is not None:
         after = f"After {epoch} {'epoch' if epoch == 1 else 'epochs'} of training"
     model = f"<code>{escape(run.model)}</code> " if run.model else ""
-    return f"{after}, {model}describes {pictures} {kept} ({escape(split.name)}) with {scores}{escape(how)}."
+    verb = "asks about" if split.asks else "describes"
+    return f"{after}, {model}{verb} {pictures} {kept} ({escape(split.name)}) with {scores}{escape(how)}."
 
 
 def _decoding(split: Split) -> str:
@@ -111,94 +115,6 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "words known", f"{run.words:,}"
     if run.seconds is not None:
         yield "training time", duration(run.seconds)
-
-
-def duration(seconds: float) -> str:
-    """A length of time for people.
-
-    >>> duration(42.4), duration(600), duration(3725)
-    ('42 s', '10 min', '1 h 02 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _panels(run: Run) -> Iterator[str]:
-    """Loss, scores and learning rate; a panel without a point is left out."""
-    places = _Epochs(run.checks)
-    steps = [(places(step.step), step) for step in run.steps]
-    epochs = [(float(check.epoch), check) for check in run.checks]
-    kept = _kept(run.checks)
-    at = float(kept.epoch) if kept else 0.0
-    loss = [
-        curves.Line("each step", curves.thin([(x, step.loss) for x, step in steps]), "faint"),
-        curves.Line("train", [(x, check.train_loss) for x, check in epochs], "first"),
-        curves.Line("dev", [(x, check.dev_loss) for x, check in epochs], "second"),
-    ]
-    scores = [
-        curves.Line(name, [(x, check.scores[name]) for x, check in epochs if name in check.scores], look)
-        for name, look in (("CIDEr-D", "first"), ("Bleu_4", "second"))
-    ]
-    rate = [curves.Line("rate", curves.thin([(x, step.lr) for x, step in steps]), "first")]
-    mark = (at, kept.dev_loss) if kept else None
-    yield _panel("Loss", "per word; train counts dropout and smoothing too", loss, places.name, False, mark)
-    mark = (at, kept.scores["CIDEr-D"]) if kept and "CIDEr-D" in kept.scores else None
-    yield _panel(
-        "Scores on dev", "a quick look after each epoch; ringed: the weights kept", scores, places.name, True, mark
-    )
-    yield _panel("Learning rate", "how far each step moves", rate, places.name, True, None)
-
-
-def _kept(checks: Sequence[Check]) -> Check | None:
-    """The check whose weights are the best so far: each better one before it was overtaken."""
-    return next((check for check in reversed(checks) if check.best), None)
-
-
-class _Epochs:
-    """Where a step lies on the horizontal axis: in epochs once one has ended, else in steps."""
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self._ends = [(0, 0), *((check.step, check.epoch) for check in checks)]
-        self.name = "epoch" if checks else "step"
-
-    def __call__(self, step: int) -> float:
-        if len(self._ends) == 1:
-            return float(step)
-        after = next((n for n in range(1, len(self._ends)) if step <= self._ends[n][0]), len(self._ends) - 1)
-        (s0, e0), (s1, e1) = self._ends[after - 1], self._ends[after]
-        return e0 + (e1 - e0) * (step - s0) / max(s1 - s0, 1)
-
-
-def _panel(
-    title: str, note: str, lines: Sequence[curves.Line], x_name: str, from_zero: bool, mark: curves.Point | None
-) -> str:
-    if not any(line.points for line in lines):
-        return ""
-    drawing = curves.chart(title, lines, x_name, from_zero, mark)
-    return f'<figure class="panel"><figcaption><b>{title}</b> {note}</figcaption>{drawing}</figure>'
-
-
-def _epochs(checks: Sequence[Check]) -> str:
-    """The curves' numbers as a table, for those who cannot or would rather not read a drawing."""
-    if not checks:
-        return ""
-    names = [name for name in METRICS if any(name in check.scores for check in checks)]
-    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in ("epoch", "step", "train loss", "dev loss", *names))
-    rows = "".join(_epoch(check, names, check is _kept(checks)) for check in checks)
-    return (
-        f'<details><summary>The numbers behind the curves</summary><div class="wide"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div></details>"
-    )
-
-
-def _epoch(check: Check, names: Sequence[str], kept: bool) -> str:
-    scores = (f"{check.scores[name]:.3f}" if name in check.scores else "" for name in names)
-    cells = [f"{check.step:,}", f"{check.train_loss:.3f}", f"{check.dev_loss:.3f}", *scores]
-    best = ' class="chosen" title="the weights kept"' if kept else ""
-    row = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr{best}><th scope="row">{check.epoch}</th>{row}</tr>'
 
 
 def _scores(split: Split) -> str:

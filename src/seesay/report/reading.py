@@ -68,6 +68,7 @@ class Split:
     signature: str
     corpus: dict[str, float]
     items: tuple[Item, ...]
+    asks: bool = False  # the sentences are questions
 
 
 @dataclass(frozen=True)
@@ -89,25 +90,26 @@ def read_run(folder: Path) -> Run:
 
     Of the predictions, those named after a split alone are shown: the recipe's own pictures, searched as it says.
     """
-    recipe = _text(folder / "recipe.toml", "a run folder holds the recipe it was made from")
-    steps, checks = _read_log(folder / "log.jsonl")
+    recipe = text_of(folder / "recipe.toml", "a run folder holds the recipe it was made from")
+    steps, checks = read_log(folder / "log.jsonl")
     files = [file for split in sorted(SPLITS) if (file := folder / "predictions" / f"{split}.json").exists()]
     if not files:
         raise DataError(f"{folder / 'predictions'}: no captions found. Run 'seesay evaluate {folder}' first.")
     vocabulary, timings = folder / "vocabulary.json", folder / "timings.jsonl"
     return Run(
         name=folder.resolve().name,
-        model=_model(recipe, folder / "recipe.toml"),
+        model=model_of(recipe, folder / "recipe.toml"),
         recipe=recipe,
         words=len(_get(_json(vocabulary), "words", list, vocabulary)) if vocabulary.exists() else None,
-        seconds=_seconds(timings) if timings.exists() else None,
+        seconds=seconds_of(timings) if timings.exists() else None,
         steps=steps,
         checks=checks,
         splits=tuple(_read_split(file, folder / "scores" / file.name) for file in files),
     )
 
 
-def _read_log(file: Path) -> tuple[tuple[Step, ...], tuple[Check, ...]]:
+def read_log(file: Path) -> tuple[tuple[Step, ...], tuple[Check, ...]]:
+    """The steps and the checks of a run's log; DataError where it holds neither."""
     rows = _json_lines(file)
     steps = tuple(
         Step(_get(row, "step", int, where), _number(row, "loss", where), _number(row, "lr", where))
@@ -144,6 +146,7 @@ def _read_split(file: Path, scores_file: Path) -> Split:
         signature=_get(scores, "signature", str, scores_file),
         corpus=_scores(scores, "corpus", scores_file),
         items=tuple(_item(item, f"{file}: item {number}") for number, item in enumerate(items, 1)),
+        asks=page.get("task") == "ask",
     )
 
 
@@ -185,7 +188,8 @@ def _inside(file: str, where: str) -> str:
     return file
 
 
-def _model(recipe: str, file: Path) -> str:
+def model_of(recipe: str, file: Path) -> str:
+    """The name of the model in the text of a recipe; `file` names it in errors."""
     try:
         model = tomllib.loads(recipe).get("model", "")
     except tomllib.TOMLDecodeError as error:
@@ -193,11 +197,13 @@ def _model(recipe: str, file: Path) -> str:
     return str(model.get("name", "") if isinstance(model, dict) else model)
 
 
-def _seconds(file: Path) -> float:
+def seconds_of(file: Path) -> float:
+    """How long training took, from the timings of a run."""
     return sum(_number(row, "seconds", where) for where, row in _json_lines(file) if "seconds" in row)
 
 
-def _text(file: Path, expected: str) -> str:
+def text_of(file: Path, expected: str) -> str:
+    """A file of a run as text; DataError that says what was `expected` where it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
@@ -215,7 +221,7 @@ def _json(file: Path) -> Row:
 
 def _json_lines(file: Path) -> list[tuple[str, Row]]:
     rows: list[tuple[str, Row]] = []
-    for number, line in enumerate(_text(file, "expected the log of a run").rstrip("\n").split("\n"), 1):
+    for number, line in enumerate(text_of(file, "expected the log of a run").rstrip("\n").split("\n"), 1):
         where = f"{file}: line {number}"
         try:
             row = json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -38,7 +39,7 @@ class Memory:
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """An array of this shape, its contents unset."""
         dtype = np.dtype(dtype)
-        size = dtype.itemsize * int(np.prod(shape))
+        size = dtype.itemsize * math.prod(shape)
         if size < SMALL:
             return np.empty(shape, dtype)
         with self._lock:

@@ -172,11 +172,17 @@ class Recurrent(ABC, Generic[S]):
         return output, last
 
     def forward(
-        self, x: Array, state: S | None = None, lengths: Sequence[int] | Array | None = None, masked: bool = False
+        self,
+        x: Array,
+        state: S | None = None,
+        lengths: Sequence[int] | Array | None = None,
+        masked: bool = False,
+        factors: Sequence[Array] | None = None,
     ) -> tuple[Array, S, Cache]:
         """Outputs, last state, and the cache that one call of `backward` needs.
 
-        `masked` takes the readable road through `cells.py` and padded steps, with the same results.
+        `masked` takes the readable road through `cells.py` and padded steps, with the same results. `factors`, one
+        array (T, B, D P) for each gap between layers or none at all, stand in for those that dropout would draw.
         """
         batched = getattr(x, "ndim", 3) != 2
         expect("x", x, self._axes(None, None, batched) | {"input_size": self.input_size}, self.dtype)
@@ -206,10 +212,9 @@ class Recurrent(ABC, Generic[S]):
                 return packed, Packing(time, size, some)
             return MaskedKernel(*self.cell(), np.full(size, time) if some is None else some), Packing(time, size)
 
+        masks = self._dropout_masks(time, batch) if factors is None else factors
         with single_threaded_products():
-            output, last, done = forward_shares(
-                kernel, layers, x, parts, counts, self._dropout_masks(time, batch), shares, self.memory
-            )
+            output, last, done = forward_shares(kernel, layers, x, parts, counts, masks, shares, self.memory)
         return self._as_given(output, batched), self._state_as_given(last, batched), Cache(done, time, batch, batched)
 
     def backward(self, cache: Cache, doutput: Array | None = None, dstate: S | None = None) -> LayerGradients:

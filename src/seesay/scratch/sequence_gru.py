@@ -11,13 +11,12 @@ from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing, resume
 from seesay.scratch.sequence import (
-    BLOCK,
     Gradients,
     bias_gradient,
-    input_gradient,
+    block_rows,
     repeated,
+    state_gradient,
     transposed,
-    weight_gradient,
 )
 
 INPUT, STATE = (2, 1, 0), (1, 0, 2)  # where torch.nn's r z n has the planes n z r of the input, z r q of the state
@@ -124,37 +123,36 @@ class GRUKernel:
         x, w, first, out, gates, packing, reverse, held = cache
         dh, size = dstate[0].copy(), first.shape[1]
         before = packing.before(first, out, reverse, self.memory)
-        back = w.hh.reshape(3, size, size)[list(STATE)]
-        local = self.memory.take((5, BLOCK + len(dh), size), x.dtype)
-        space = np.empty(3 * dh.size, x.dtype)
-        for low, high, steps in packing.blocks(reverse, BLOCK):
+        da = self.memory.take((len(x), 4 * size), x.dtype)  # n r z q: r z q are in the order of W_hh
+        by_x, by_h = da[:, : 3 * size], da[:, size:]
+        planes, most = da.reshape(-1, 4, size).transpose(1, 0, 2), block_rows(size)
+        local, product = self.memory.take((4, most + len(dh), size), x.dtype), np.empty_like(dh)
+        for low, high, steps in packing.blocks(reverse, most):
             _local_derivatives(gates[:, low:high], before[low:high], local[:, : high - low])
             for start, stop in steps:
-                d, da = dh[: stop - start], gates[:, start:stop]
+                d, part, to = dh[: stop - start], product[: stop - start], planes[:, start:stop]
                 by = local[:, start - low : stop - low]
                 d += dout[start:stop]
-                np.multiply(by[:2], d, out=da[:2])  # da_n, da_z
-                np.multiply(by[2:4], da[0], out=da[2:])  # da_r, dq from da_n
-                product = space[: 3 * d.size].reshape(3, *d.shape)
-                np.matmul(da[1:], back, out=product)
-                d *= by[4]
-                d += product[0]
-                d += product[1]
-                d += product[2]
-        by_x, by_h = gates[:3], gates[1:]
-        weights = Weights(weight_gradient(by_x, x, INPUT), weight_gradient(by_h, before, STATE))
+                np.multiply(by[:2], d, out=to[::2])  # da_n, da_z
+                np.multiply(by[2:], to[0], out=to[1::2])  # da_r, dq from da_n
+                np.matmul(by_h[start:stop], w.hh, out=part)
+                d *= gates[1, start:stop]
+                d += part
+        weights = Weights(
+            np.roll(by_x.T @ x, -size, 0), state_gradient(by_h, first, out, packing, reverse, self.memory)
+        )
         if w.bias_ih is not None:
-            weights = weights._replace(bias_ih=bias_gradient(by_x, INPUT), bias_hh=bias_gradient(by_h, STATE))
-        dx = input_gradient(by_x, w.ih.reshape(3, size, -1)[list(INPUT)], self.memory)
-        self.memory.give(before, local, *held)
+            weights = weights._replace(bias_ih=np.roll(bias_gradient(by_x), -size), bias_hh=bias_gradient(by_h))
+        dx = self.memory.take(x.shape, x.dtype)
+        np.matmul(by_x, np.roll(w.ih, size, 0), out=dx)
+        self.memory.give(da, before, local, *held)
         return Gradients(dx, (dh,), weights)
 
 
 def _local_derivatives(gates: Array, before: Array, out: Array) -> None:
-    """Writes five planes: (1-z)(1-n²), (h-n) z(1-z), q r(1-r), r, and z, by which h's own gradient is kept."""
+    """Writes four planes: (1-z)(1-n²), (h-n) z(1-z), q r(1-r) and r."""
     n, z, r, q = gates
-    by_n, by_z, by_r, by_q, kept = out
-    np.copyto(kept, z)
+    by_n, by_z, by_r, by_q = out
     np.copyto(by_q, r)
     np.subtract(1, r, out=by_r)
     by_r *= r

@@ -11,17 +11,14 @@ from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing, resume
 from seesay.scratch.sequence import (
-    BLOCK,
     Gradients,
     bias_gradient,
+    block_rows,
     both_biases,
-    input_gradient,
     repeated,
+    state_gradient,
     transposed,
-    weight_gradient,
 )
-
-GATES = (0, 1, 2, 3)  # i f g o, in the places where torch.nn has them
 
 
 class Prepared(NamedTuple):
@@ -120,59 +117,55 @@ class LSTMKernel:
         # The projection's gradient is one product too, of all gradients by its outputs with all its inputs o tanh(c').
         whole = None if w.hr is None else gates[3] * squashed
         by_out = None if w.hr is None else np.empty(out.shape, out.dtype)
-        back = w.hh.reshape(4, size, -1)
-        before = packing.before(first[1], cells, reverse, self.memory)
-        local, spare = self.memory.take((6, BLOCK + len(dc), size), x.dtype), np.empty_like(dc)
-        space, unprojected = np.empty(4 * dh.size, x.dtype), np.empty_like(dc)
-        for low, high, steps in packing.blocks(reverse, BLOCK):
-            _local_derivatives(gates[:, low:high], squashed[low:high], before[low:high], local[:, : high - low])
+        da = self.memory.take((len(x), 4 * size), x.dtype)
+        planes, most = da.reshape(-1, 4, size).transpose(1, 0, 2), block_rows(size)
+        local, spare = self.memory.take((5, most + len(dc), size), x.dtype), np.empty_like(dc)
+        unprojected = np.empty_like(dc)
+        for low, high, steps in packing.blocks(reverse, most):
+            _local_derivatives(gates[:, low:high], squashed[low:high], cells[low:high], local[:, : high - low])
             for start, stop in steps:
                 count = stop - start
-                d, e, da, by = dh[:count], dc[:count], gates[:, start:stop], local[:, start - low : stop - low]
+                d, e, to, by = dh[:count], dc[:count], planes[:, start:stop], local[:, start - low : stop - low]
                 d += dout[start:stop]
                 by_h = d
                 if by_out is not None and w.hr is not None:
                     by_out[start:stop] = d
                     by_h = unprojected[:count]
                     np.matmul(d, w.hr, out=by_h)
-                np.multiply(by_h, by[5], out=spare[:count])
+                np.multiply(by_h, by[4], out=spare[:count])
                 e += spare[:count]
-                np.multiply(by[:3], e, out=da[:3])
-                np.multiply(by[3], by_h, out=da[3])
-                e *= by[4]
-                product = space[: 4 * d.size].reshape(4, *d.shape)
-                np.matmul(da, back, out=product)
-                np.add.reduce(product, axis=0, out=d)
-        self.memory.give(before)
-        before = packing.before(first[0], out, reverse, self.memory)
-        weights = Weights(weight_gradient(gates, x, GATES), weight_gradient(gates, before, GATES))
+                np.multiply(by[:3], e, out=to[:3])
+                np.multiply(by[3], by_h, out=to[3])
+                e *= gates[1, start:stop]
+                np.matmul(da[start:stop], w.hh, out=d)
+        weights = Weights(da.T @ x, state_gradient(da, first[0], out, packing, reverse, self.memory))
         if w.bias_ih is not None:
-            by_bias = bias_gradient(gates, GATES)
+            by_bias = bias_gradient(da)
             weights = weights._replace(bias_ih=by_bias, bias_hh=by_bias.copy())
         if by_out is not None and whole is not None:
             weights = weights._replace(hr=by_out.T @ whole)
-        dx = input_gradient(gates, w.ih.reshape(4, size, -1), self.memory)
-        self.memory.give(before, local, *held)
+        dx = self.memory.take(x.shape, x.dtype)
+        np.matmul(da, w.ih, out=dx)
+        self.memory.give(da, local, *held)
         return Gradients(dx, (dh, dc), weights)
 
 
-def _local_derivatives(gates: Array, squashed: Array, before: Array, out: Array) -> None:
-    """Writes six planes: g i(1-i), c f(1-f), i (1-g²), tanh(c') o(1-o), then f, and o (1 - tanh²(c')).
+def _local_derivatives(gates: Array, squashed: Array, cells: Array, out: Array) -> None:
+    """Writes five planes: g i(1-i), c f(1-f), i (1-g²), tanh(c') o(1-o), and o (1 - tanh²(c')).
 
-    With u = i g, v = f c and h = o tanh(c') they are u(1-i), v(1-f), i - u g, h(1-o), f and o - h tanh(c').
+    With u = i g and h = o tanh(c') they are u(1-i), (c'-u)(1-f), i - u g, h(1-o) and o - h tanh(c').
     """
-    i, f, g, o = gates
-    by_i, by_f, by_g, by_o, forget, through = out
+    i, _, g, o = gates
+    by_i, by_f, by_g, by_o, through = out
     np.subtract(1, gates[:2], out=out[:2])
+    np.multiply(i, g, out=by_g)  # u, for a moment
+    by_i *= by_g
+    np.subtract(cells, by_g, out=through)
+    by_f *= through
+    by_g *= g
+    np.subtract(i, by_g, out=by_g)
+    np.multiply(o, squashed, out=through)  # h
     np.subtract(1, o, out=by_o)
-    np.multiply(o, squashed, out=forget)  # h, for a moment
-    by_o *= forget
-    forget *= squashed
-    np.subtract(o, forget, out=through)
-    np.multiply(i, g, out=forget)  # u
-    by_i *= forget
-    forget *= g
-    np.subtract(i, forget, out=by_g)
-    np.multiply(f, before, out=forget)  # v
-    by_f *= forget
-    np.copyto(forget, f)
+    by_o *= through
+    through *= squashed
+    np.subtract(o, through, out=through)

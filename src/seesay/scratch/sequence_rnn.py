@@ -11,14 +11,13 @@ from seesay.scratch.arrays import Array, State, Weights
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing, resume
 from seesay.scratch.sequence import (
-    BLOCK,
     Gradients,
     bias_gradient,
+    block_rows,
     both_biases,
-    input_gradient,
     repeated,
+    state_gradient,
     transposed,
-    weight_gradient,
 )
 
 
@@ -26,7 +25,7 @@ class _Cache(NamedTuple):
     x: Array
     w: Weights
     first: Array
-    states: Array  # the outputs: they decide the derivative, so that nothing else is kept
+    out: Array  # it decides the derivative, so that nothing else is kept
     packing: Packing
     reverse: bool
     held: tuple[Array, ...]
@@ -53,34 +52,32 @@ class RNNKernel:
         """Outputs to `out`; the last state and the cache."""
         (first,) = state
         bias = both_biases(w)
-        states = self.memory.take((len(x), len(w.hh)), x.dtype)
-        np.matmul(x, w.ih.T, out=states)
+        by_input = self.memory.take((len(x), len(w.hh)), x.dtype)
+        np.matmul(x, w.ih.T, out=by_input)
         tile = None if bias is None else repeated(bias[None], len(first))[0]
         recurrent, product = transposed(w.hh[None])[0], np.empty(first.shape, x.dtype)
         h = first
         for start, stop in packing.steps(reverse):
-            h, a = resume(first, h, stop - start), states[start:stop]
-            part = product[: stop - start]
-            np.matmul(h, recurrent, out=part)
-            a += part
+            h, a = resume(first, h, stop - start), product[: stop - start]
+            np.matmul(h, recurrent, out=a)
+            a += by_input[start:stop]
             if tile is not None:
                 a += tile[: stop - start]
+            h = out[start:stop]
             if self.relu:
-                np.maximum(a, 0, out=a)
+                np.maximum(a, 0, out=h)
             else:
-                np.tanh(a, out=a)
-            h = a
-        out[...] = states
-        return (packing.last(first, states, reverse),), _Cache(x, w, first, states, packing, reverse, (states,))
+                np.tanh(a, out=h)
+        self.memory.give(by_input)
+        return (packing.last(first, out, reverse),), _Cache(x, w, first, out, packing, reverse, ())
 
     def backward(self, cache: _Cache, dout: Array, dstate: State) -> Gradients:
         """da_t = (dout_t + da_{t+1} W_hh) h'(a_t); see `cells.rnn_step_back`."""
-        x, w, first, states, packing, reverse, held = cache
+        x, w, first, out, packing, reverse, _ = cache
         dh = dstate[0].copy()
-        da = self.memory.take(states.shape, states.dtype)
-        before = packing.before(first, states, reverse, self.memory)
-        for low, high, steps in packing.blocks(reverse, BLOCK):
-            block, outputs = da[low:high], states[low:high]
+        da = self.memory.take(out.shape, out.dtype)
+        for low, high, steps in packing.blocks(reverse, block_rows(out.shape[1])):
+            block, outputs = da[low:high], out[low:high]
             if self.relu:
                 np.greater(outputs, 0, out=block)
             else:
@@ -91,9 +88,10 @@ class RNNKernel:
                 d += dout[start:stop]
                 a *= d
                 np.matmul(a, w.hh, out=d)
-        by_bias = None if w.bias_ih is None else bias_gradient(da[None], (0,))
-        by_x, by_h = weight_gradient(da[None], x, (0,)), weight_gradient(da[None], before, (0,))
-        weights = Weights(by_x, by_h, by_bias, None if by_bias is None else by_bias.copy())
-        dx = input_gradient(da[None], w.ih[None], self.memory)
-        self.memory.give(da, before, *held)
+        by_bias = None if w.bias_ih is None else bias_gradient(da)
+        by_h = state_gradient(da, first, out, packing, reverse, self.memory)
+        weights = Weights(da.T @ x, by_h, by_bias, None if by_bias is None else by_bias.copy())
+        dx = self.memory.take(x.shape, x.dtype)
+        np.matmul(da, w.ih, out=dx)
+        self.memory.give(da)
         return Gradients(dx, (dh,), weights)

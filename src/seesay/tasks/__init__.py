@@ -47,11 +47,24 @@ class Material(Protocol):
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything that training reads."""
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know of them, such as how many captions were too long; said when training begins."""
+
     def save_words(self, path: Path) -> None:
         """Write what turns words into ids."""
 
     def scores(self, engine: Engine, model: Any, header: dict[str, Any], device: str) -> dict[str, float]:
         """What the model reaches on `dev`."""
+
+
+def suited(material: Material, model: Any) -> Material:
+    """The material for this model: captions that are longer than its positions are cut there; all else stays."""
+    positions = getattr(getattr(model, "config", None), "positions", None)
+    if positions is None or not hasattr(material, "within"):
+        return material
+    shorter: Material = material.within(positions)
+    return shorter
 
 
 def gather(recipe: AnyRecipe, folder: RunFolder, begun: bool = False) -> Material:
@@ -74,6 +87,6 @@ def gather(recipe: AnyRecipe, folder: RunFolder, begun: bool = False) -> Materia
 
             return Tags.gather(recipe, folder, begun)
         case ClassifyRecipe():
-            from seesay.tasks.classify import Labelled
+            from seesay.tasks.classify import Texts
 
-            return Labelled.gather(recipe, folder, begun)
+            return Texts.gather(recipe, folder, begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from seesay.data.features import FeatureStore
 from seesay.data.records import Record, read_records
 from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
-from seesay.errors import DataError
+from seesay.errors import DataError, RecipeError
 from seesay.evaluation import describe_records, score_captions
 from seesay.metrics.endings import OPEN_ENDS
 from seesay.metrics.meteor import Meteor
@@ -37,6 +37,7 @@ class Captions:
     dev: CaptionSet
     store: FeatureStore
     flipped: FeatureStore | None
+    positions: int | None = None  # of the model: the most words of a caption, <bos> among them
 
     @classmethod
     def gather(cls, recipe: Recipe, folder: RunFolder, begun: bool = False) -> Captions:
@@ -63,6 +64,40 @@ class Captions:
         if any(isinstance(stage, SelfCriticalStage) and stage.reward.get("METEOR") for stage in recipe.stages):
             Meteor.load()  # what is missing should be missed now, not when its stage comes
         return cls(recipe, vocabulary, sets["train"], sets["dev"], store, flipped)
+
+    def within(self, positions: int) -> Captions:
+        """The same for a model with so many positions: captions that are longer are cut, which `notices` tells.
+
+        Raises RecipeError where the recipe has longer captions said.
+        """
+        lengths = {"decoding": self.recipe.decoding.max_length}
+        for number, stage in enumerate(self.recipe.stages):
+            if isinstance(stage, SelfCriticalStage):
+                lengths[f"stages.{number}"] = stage.max_length
+        for section, length in lengths.items():
+            if length > positions:
+                raise RecipeError(
+                    f"{section}.max_length: received {length}; expected at most the model's positions, {positions}; "
+                    "have fewer words said, or set more model.positions."
+                )
+        most = positions - 1
+        return replace(self, train=self.train.within(most), dev=self.dev.within(most), positions=positions)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know of the captions: how many were too long."""
+        parts = {"train": self.train, "dev": self.dev}
+        counts = [
+            f"{some.cut:,} of {sum(map(len, some.encoded)):,} captions of '{name}'"
+            for name, some in parts.items()
+            if some.cut
+        ]
+        if not counts:
+            return ()
+        most, why = self.recipe.data.max_words, "data.max_words"
+        if self.positions is not None and self.positions - 1 < most:
+            most, why = self.positions - 1, f"model.positions = {self.positions}, with room for <bos>"
+        return (f"{self.recipe.data.captions}: cut {' and '.join(counts)} to {most} words ({why}).",)
 
     @property
     def sizes(self) -> dict[str, Any]:

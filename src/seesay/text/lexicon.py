@@ -1,4 +1,5 @@
-"""What a tagger sees of a word: the word itself, its beginnings and endings and its shape, each as an id; and the tags.
+"""What a tagger sees of a word: the word itself, its beginnings and endings and its shape, each as an id; where asked,
+its letters; and the tags.
 
 An unknown word is not lost on the tagger: `-ing` and `Xx` say much about what it can be.
 """
@@ -25,7 +26,9 @@ UNKNOWN_TAG = -1
 FORMAT = "seesay-lexicon"
 FORMAT_VERSION = 1
 _FIRST = 2  # the id of a column's first value
+LONGEST_WORD = 40  # letters; of a longer word the first and the last half of these are seen
 _KEYS = {"format", "version", "sight", "columns", "tags", "sha256"}
+_MORE_KEYS = {"characters"}  # of lexicons that have them
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Lexicon:
     """Turns words into rows of ids, and tags into ids and back; it never changes once built.
 
     In every column id 0 fills up short sentences, 1 stands for what is not known, and values follow by frequency, the
-    commonest first, ties in code point order. Tags are in code point order.
+    commonest first, ties in code point order; so it is with the letters of words. Tags are in code point order. What
+    has tags alone, such as frames of sound, has a lexicon without columns.
 
     >>> lexicon = Lexicon.build([["A", "dog"]], [["DT", "NN"]], prefixes=0, suffixes=1, shape=False, rare_affixes=1)
     >>> lexicon.encode(["a", "frog"]), lexicon.sizes, lexicon.tags
@@ -69,13 +73,16 @@ class Lexicon:
     values: tuple[tuple[str, ...], ...]  # by column
     tags: tuple[str, ...]
     sight: Sight = field(default_factory=Sight)
+    characters: tuple[str, ...] = ()  # none where words are not spelled
     _ids: tuple[dict[str, int], ...] = field(init=False, repr=False, compare=False)
     _tag_ids: dict[str, int] = field(init=False, repr=False, compare=False)
+    _character_ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ids = tuple({value: i for i, value in enumerate(column, _FIRST)} for column in self.values)
         object.__setattr__(self, "_ids", ids)
         object.__setattr__(self, "_tag_ids", {tag: i for i, tag in enumerate(self.tags)})
+        object.__setattr__(self, "_character_ids", {letter: i for i, letter in enumerate(self.characters, _FIRST)})
 
     @classmethod
     def build(
@@ -90,8 +97,10 @@ class Lexicon:
         shape: bool = True,
         lower: bool = True,
         digits: bool = True,
+        characters: bool = False,
     ) -> Lexicon:
-        """What occurs in the sentences: words `minimum_count` times or more, affixes and shapes `rare_affixes` times.
+        """What occurs in the sentences: words `minimum_count` times or more, affixes, shapes and, where asked,
+        characters `rare_affixes` times.
 
         Raises DataError when no word does, when there is no tag, or for a sentence that is a string.
         """
@@ -111,7 +120,10 @@ class Lexicon:
                 f"lexicon: received {len(found)} words and {len(names)} tags, {len(values[0])} words of them at least "
                 f"{minimum_count} times; expected one at least; give more sentences or lower the minimum count."
             )
-        return cls(values, names, sight)
+        letters: Counter[str] = Counter()
+        for word, count in found.items() if characters else ():
+            letters.update(dict.fromkeys(_seen(word), count))
+        return cls(values, names, sight, _common(letters, rare_affixes))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -122,6 +134,19 @@ class Lexicon:
         """The ids of each word, one a column."""
         rows = map(self.sight.columns, _tokens(words))
         return [tuple(ids.get(value, UNK) for ids, value in zip(self._ids, row, strict=True)) for row in rows]
+
+    def spell(self, word: str) -> list[int]:
+        """The ids of a word's letters, case and all; of a word beyond 40 those of its two ends.
+
+        >>> Lexicon((("dog",),), ("NN",), Sight(0, 0, shape=False), ("o", "g")).spell("Dog")
+        [1, 2, 3]
+        """
+        return [self._character_ids.get(letter, UNK) for letter in _seen(word)]
+
+    @property
+    def character_count(self) -> int:
+        """How many ids letters have, those for padding and for the unknown included; 0 where words are not spelled."""
+        return len(self.characters) + _FIRST if self.characters else 0
 
     def encode_tags(self, tags: Iterable[str]) -> list[int]:
         """The ids of the tags; -1 for a tag that did not occur in training, which nothing can find.
@@ -148,12 +173,14 @@ class Lexicon:
         if fault:
             raise DataError(f"{path}: {fault}; expected a file written by seesay; restore it or train again.")
         values = tuple(tuple(column) for column in content["columns"])
-        return cls(values, tuple(content["tags"]), Sight(**content["sight"]))
+        letters = tuple(content.get("characters", ()))
+        return cls(values, tuple(content["tags"]), Sight(**content["sight"]), letters)
 
     def _content(self) -> dict[str, Any]:
         columns = [list(column) for column in self.values]
         about = {"format": FORMAT, "version": FORMAT_VERSION, "sight": asdict(self.sight)}
-        return {**about, "columns": columns, "tags": list(self.tags)}
+        spelling = {"characters": list(self.characters)} if self.characters else {}
+        return {**about, "columns": columns, "tags": list(self.tags), **spelling}
 
 
 def shape(word: str) -> str:
@@ -169,6 +196,12 @@ def _kind(letter: str) -> str:
     if letter.isalpha():
         return "X" if letter.isupper() else "x" if letter.islower() else "a"
     return "d" if letter.isdigit() else letter
+
+
+def _seen(word: str) -> str:
+    """The letters of a word that are looked at."""
+    word = unicodedata.normalize("NFC", word)
+    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD // 2] + word[-LONGEST_WORD // 2 :]
 
 
 def _tokens(sentence: Sequence[str]) -> Sequence[str]:
@@ -188,16 +221,17 @@ def _file_fault(content: Any) -> str:
         return "not a seesay lexicon"
     if content.get("version") != FORMAT_VERSION:
         return f"lexicon format version {content.get('version')!r:.40}, this seesay reads {FORMAT_VERSION}"
-    if set(content) != _KEYS:
-        return f"keys {sorted(set(content) ^ _KEYS)!r:.80} are missing or unknown"
+    if set(content) - _MORE_KEYS != _KEYS:
+        return f"keys {sorted(set(content) - _MORE_KEYS ^ _KEYS)!r:.80} are missing or unknown"
     if content["sha256"] != _sha256({key: value for key, value in content.items() if key != "sha256"}):
         return "damaged: its content does not match its SHA-256"
     if not isinstance(content["sight"], dict) or _types(content["sight"]) != _types(asdict(Sight())):
         return f"its sight is {content['sight']!r:.120}"
     lists = [*content["columns"], content["tags"]] if isinstance(content["columns"], list) else [None]
+    lists.append(content.get("characters", []))
     if not all(isinstance(one, list) and len(set(map(str, one))) == len(one) for one in lists):
-        return "a column or the tags are no list of different texts"
-    if len(content["columns"]) != len(Sight(**content["sight"]).columns("")):
+        return "a column, the letters or the tags are no list of different texts"
+    if content["columns"] and len(content["columns"]) != len(Sight(**content["sight"]).columns("")):
         return f"{len(content['columns'])} columns do not fit its sight {content['sight']!r:.120}"
     return ""
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seesay.data.batches import CaptionBatch
+from seesay.data.frames import FrameBatch
+from seesay.data.questions import AskBatch
 from seesay.data.sequences import TagBatch
 from seesay.text.vocabulary import PAD
 from seesay.training.scheduled_sampling import partly_own
@@ -41,7 +43,7 @@ class CrossEntropy:
     doubly_stochastic: float = 0.0
     scheduled_sampling: float = 0.0
 
-    def __call__(self, model: nn.Module, batch: CaptionBatch) -> Loss:
+    def __call__(self, model: nn.Module, batch: CaptionBatch | AskBatch) -> Loss:
         """The loss of `model` on the tensors of `batch`, summed over the real target tokens."""
         forced, targets = self._forced(model, batch)
         logits = forced.logits.float()
@@ -51,7 +53,7 @@ class CrossEntropy:
             total = total + self.doubly_stochastic * count * missed(forced.attention, batch.mask[batch.rows])
         return Loss(total, count)
 
-    def _forced(self, model: nn.Module, batch: CaptionBatch) -> tuple[Any, Tensor]:
+    def _forced(self, model: nn.Module, batch: CaptionBatch | AskBatch) -> tuple[Any, Tensor]:
         """Teacher forcing, and the words of the captions: what was said before may be the model's own."""
         if not self.scheduled_sampling:
             forced = model(*batch.inputs)
@@ -63,19 +65,18 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class Tagging:
-    """Cross-entropy per token with label smoothing; a token whose tag was never seen in training counts nothing."""
+    """The model's own loss, cross-entropy by token or by sequence; a token whose tag was never seen in training counts
+    nothing.
+    """
 
     label_smoothing: float = 0.0
 
-    def __call__(self, model: nn.Module, batch: TagBatch) -> Loss:
-        """The loss of `model` on the tensors of `batch`, summed over the real tokens."""
-        logits = model(batch.ids, batch.lengths).float()
+    def __call__(self, model: Any, batch: TagBatch | FrameBatch) -> Loss:
+        """The loss of `model` on the tensors of `batch`, summed over the real tokens, and how many these are."""
+        logits = model(*batch.inputs).float()
         real = torch.arange(batch.tags.shape[1], device=batch.tags.device) < batch.lengths.unsqueeze(1)
         targets = batch.tags[real]
-        total = functional.cross_entropy(
-            logits, targets, ignore_index=-1, reduction="sum", label_smoothing=self.label_smoothing
-        )
-        return Loss(total, int((targets >= 0).sum()))
+        return Loss(model.loss(logits, batch.lengths, targets, self.label_smoothing), int((targets >= 0).sum()))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.data.batches import CaptionBatch
+from seesay.data.questions import AskBatch
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
@@ -28,14 +29,14 @@ def share_at(epoch: int, *, most: float, growth: float = 0.05, every: int = 5) -
 
 
 @torch.no_grad()
-def partly_own(model: nn.Module, batch: CaptionBatch, share: float) -> Tensor:
+def partly_own(model: nn.Module, batch: CaptionBatch | AskBatch, share: float) -> Tensor:
     """The captions of `batch`, each word replaced with chance `share` by one that `model` draws after those before it.
 
     `batch` holds tensors; the result is like its `tokens` (N, T). Ends and padding stay where they are.
     """
     stepping: Any = model
     tokens = batch.tokens.clone()
-    state = select(stepping.start(batch.features, batch.mask), batch.rows)
+    state = _first_state(stepping, batch)
     for place in range(1, tokens.shape[1] - 1):
         logits, state = stepping.step(tokens[:, place - 1], state)
         logits = logits.float()
@@ -46,3 +47,10 @@ def partly_own(model: nn.Module, batch: CaptionBatch, share: float) -> Tensor:
         tokens[:, place] = torch.where(own, drawn, tokens[:, place])
     torch.clear_autocast_cache()  # of older releases of torch: it holds copies of weights made without gradient
     return tokens
+
+
+def _first_state(model: Any, batch: CaptionBatch | AskBatch) -> Any:
+    """The state before the first word of each sentence of `batch`."""
+    if isinstance(batch, AskBatch):  # an answer belongs to one question, not to the picture
+        return model.start(batch.features, batch.mask, batch.concepts, batch.answers, batch.rows)
+    return select(model.start(batch.features, batch.mask), batch.rows)

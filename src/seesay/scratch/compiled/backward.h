@@ -116,16 +116,18 @@ static void add_weight(const Layer *l, long rows, long columns, const float *gat
     for (long p = 0; p < panels_of(columns); p++) {
         long at = panel_at(columns, p) * LANES, end = panel_at(columns, p + 1) * LANES;
         int vectors = (int)((end - at) / LANES), whole = end <= columns;
+        long plane = low * ACROSS / l->hidden, unit = low * ACROSS % l->hidden;
         pack_rows(rows, vectors, right, at, columns, panel);
         for (long t = low; t < high; t++) {
             float *out[ACROSS], *to[ACROSS];
             const float *left[ACROSS];
             for (long i = 0; i < ACROSS; i++) {
-                long unit = t * ACROSS + i, plane = unit / l->hidden;
                 out[i] = plane >= planes ? 0 : dweight + at
-                    + (gate_of(l->kind, first + (int)plane) * l->hidden + unit % l->hidden) * columns;
+                    + (gate_of(l->kind, first + (int)plane) * l->hidden + unit) * columns;
                 to[i] = !whole ? space[i] : out[i] ? out[i] : spare;
-                left[i] = out[i] ? gates + (first + plane) * l->padded + unit % l->hidden : left[0];
+                left[i] = out[i] ? gates + (first + plane) * l->padded + unit : left[0];
+                if (++unit == l->hidden) /* counted: a division for each would take its time */
+                    unit = 0, plane++;
             }
             sum_tile(vectors, rows, left, row_of(l), panel, fresh || !whole, to, next_lines(ahead, rows / DEEP, panel));
             for (long i = 0; i < ACROSS && !whole; i++)

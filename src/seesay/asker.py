@@ -1,0 +1,184 @@
+"""A trained asker in use: from photographs and answers to questions, with where the model looked for each word."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from seesay.captioner import BATCH, Caption, Picture
+from seesay.checkpoint import read_checkpoint
+from seesay.data.images import open_picture, to_square
+from seesay.data.questions import encode_answer, pad_answers
+from seesay.decoding.settings import Decoding, Hypothesis, resolve
+from seesay.engines import Engine
+from seesay.errors import CheckpointError, DataError, RecipeError
+from seesay.namer import Namer
+from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.text.asking import is_whole, spell
+from seesay.text.ptb import tokenize
+from seesay.text.vocabulary import UNK, Vocabulary
+from seesay.vision.encoders import Encoder, load_encoder
+
+CONCEPTS = "concepts"  # the folder within a run folder that holds the run's own namer
+_HEADER = {  # what a checkpoint must say of itself to be used
+    "vocabulary": str,
+    "encoder": str,
+    "concepts": str,
+    "model.name": str,
+    "model.settings": dict,
+    "model.feature_size": int,
+    "model.concept_count": int,
+    "decoding": dict,
+    "progress.step": int,
+}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A model with its words, and with what names the concepts of a picture; make one with `Asker.open(run)`."""
+
+    engine: Engine
+    model: Any  # as the engine built it
+    vocabulary: Vocabulary
+    namer: Namer
+    header: dict[str, Any]  # of the checkpoint
+    device: str = "cpu"
+
+    @classmethod
+    def open(cls, run: Path, device: str = "cpu") -> Asker:
+        """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
+        file = best_of(run)
+        arrays, header = read_checkpoint(file)
+        check_header(header, _HEADER, "ask", file)
+        vocabulary = words_of(file, header, Vocabulary.load)
+        folder = file.parent.parent / CONCEPTS
+        namer = Namer.open(folder, device)
+        if namer.digest != header["concepts"]:
+            raise CheckpointError(f"{folder}: not the concepts that {file} was trained with; put its own back.")
+        about = header["model"]
+        sizes = {key: about[key] for key in ("feature_size", "concept_count")}
+        sizes["vocabulary_size"] = len(vocabulary)
+        engine, model = restore("ask", file, arrays, header, sizes, None, device)
+        return cls(engine, model, vocabulary, namer, header, device)
+
+    @property
+    def decoding(self) -> Decoding:
+        """The search that the run's recipe asks for."""
+        return Decoding(**self.header["decoding"])
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder whose features the model was trained on, loaded at first use."""
+        return load_encoder(self.header["encoder"].partition("@")[0], engine=self.engine.name)
+
+    def ask(self, pictures: Sequence[Picture], answer: str = "", n_best: int = 1) -> list[list[Caption]]:
+        """Questions about photographs (paths, the bytes of files, or opened ones), for each the best first.
+
+        `answer` is what they should have as their answer, "" for any. Raises DataError for a picture that cannot be
+        read, RecipeError for an answer with a word that the model does not know.
+        """
+        return [questions for _, questions in self.stream(pictures, answer, n_best)]
+
+    def stream(
+        self,
+        pictures: Iterable[Picture],
+        answer: str = "",
+        n_best: int = 1,
+        decoding: Decoding | None = None,
+        on_bad: Callable[[DataError], None] | None = None,
+    ) -> Iterator[tuple[Picture, list[Caption]]]:
+        """Each photograph with its questions, as they come; the search is made wide enough for `n_best`.
+
+        With `on_bad`, a picture that cannot be read is told there and left out.
+        """
+        self._check(answer)
+        search = wide_enough(decoding or self.decoding, n_best)
+        waiting: list[tuple[Picture, NDArray[np.uint8]]] = []
+        for picture in pictures:
+            try:
+                opened = picture if isinstance(picture, Image) else open_picture(picture)
+                waiting.append((picture, to_square(opened, self.encoder.side)))
+            except DataError as fault:
+                if on_bad is None:
+                    raise
+                on_bad(fault)
+                continue
+            if len(waiting) == BATCH:
+                yield from self._asked(waiting, answer, n_best, search)
+                waiting = []
+        if waiting:
+            yield from self._asked(waiting, answer, n_best, search)
+
+    def _asked(
+        self, batch: list[tuple[Picture, NDArray[np.uint8]]], answer: str, n_best: int, search: Decoding
+    ) -> Iterator[tuple[Picture, list[Caption]]]:
+        pictures, squares = zip(*batch, strict=True)
+        found = self.ask_about(self.encoder(np.stack(squares)), [answer] * len(batch), n_best, search)
+        return zip(pictures, found, strict=True)
+
+    def _check(self, answer: str) -> None:
+        """Raises RecipeError for an answer that the model could not hear."""
+        words = tokenize(answer)
+        unknown = [word for word, i in zip(words, self.vocabulary.encode(words), strict=True) if i == UNK]
+        if unknown or (answer and not words):
+            raise RecipeError(
+                f"--answer: received '{(unknown or [answer])[0]:.40}'; expected words that the model has learned, from "
+                "its questions and their answers; take another answer, or none."
+            )
+
+    def ask_about(
+        self,
+        features: NDArray[Any],
+        answers: Sequence[str],
+        n_best: int = 1,
+        decoding: Decoding | None = None,
+        concepts: NDArray[np.float32] | None = None,
+    ) -> list[list[Caption]]:
+        """Questions about features (B, R, D) with `answers` ("" for any): for each at most `n_best`, the best first.
+
+        No question comes twice, and one that breaks off or repeats itself comes only where there is no other.
+        `concepts` (B, C) are those of the pictures where they are known already.
+        """
+        size = self.header["model"]["feature_size"]
+        if features.ndim != 3 or features.shape[2] != size:
+            raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
+        if not len(features):
+            return []
+        if concepts is None:
+            concepts = self.namer.probabilities(features)
+        heard = pad_answers([encode_answer(answer, self.vocabulary) for answer in answers])
+        search = resolve(decoding or self.decoding, self.vocabulary)
+        found = self.engine.describe(self.model, features, search, None, self.device, (concepts, heard))
+        return [self._best(some, n_best) for some in found]
+
+    def _best(self, hypotheses: Sequence[Hypothesis], n_best: int) -> list[Caption]:
+        questions = {}
+        whole = []
+        for one in hypotheses:
+            tokens = tuple(self.vocabulary.decode(one.tokens))
+            question = Caption(spell(tokens), one.score, tokens, one.attention)
+            if question.text not in questions:
+                questions[question.text] = question
+                whole += [question] if one.ended and is_whole(tokens) else []
+        return (whole or list(questions.values())[:1])[:n_best]
+
+
+def wide_enough(decoding: Decoding, n_best: int) -> Decoding:
+    """The search with twice as many beams as questions are wanted, at least, as some will not be whole.
+
+    >>> wide_enough(Decoding(beam=3), 1).beam, wide_enough(Decoding(beam=3), 4).beam
+    (3, 8)
+    """
+    if n_best == 1 and decoding.method != "beam":
+        return decoding
+    beam = max(decoding.beam, 2 * n_best if n_best > 1 else 1)
+    beam = -(-beam // decoding.groups) * decoding.groups
+    return dataclasses.replace(decoding, method="beam", beam=beam, wanted=0)

@@ -1,0 +1,76 @@
+"""A trained classifier in use: from texts to labels, each with its probability."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seesay.checkpoint import read_checkpoint
+from seesay.data.labels import Labelled
+from seesay.data.texts import TextSet
+from seesay.engines import Engine
+from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.text.lexicon import Lexicon
+from seesay.text.tokens import split_by
+
+BATCH = 64
+_HEADER = {
+    "task": str,
+    "vocabulary": str,
+    "texts.tokens": str,
+    "texts.max_words": int,
+    "model.name": str,
+    "model.settings": dict,
+    "progress.step": int,
+}
+
+
+class Guess(NamedTuple):
+    """A label that a text may have, and how probable it is."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with its words and labels; make one with `Classifier.open(run)`."""
+
+    engine: Engine
+    model: Any
+    lexicon: Lexicon
+    header: dict[str, Any]  # of the checkpoint
+    device: str = "cpu"
+
+    @classmethod
+    def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Classifier:
+        """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
+        file = best_of(run)
+        arrays, header = read_checkpoint(file)
+        check_header(header, _HEADER, "classify", file)
+        lexicon = words_of(file, header, Lexicon.load)
+        sizes = {"sizes": lexicon.sizes, "labels": len(lexicon.tags)}
+        chosen, model = restore("classify", file, arrays, header, sizes, engine, device)
+        return cls(chosen, model, lexicon, header, device)
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text as the classifier sees them: none of an empty one."""
+        return split_by(self.header["texts"]["tokens"])(text)[: self.header["texts"]["max_words"]]
+
+    def classify(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[list[Guess]]:
+        """All labels of each text, the most probable first; of a text without words, by the labels alone."""
+        found: list[list[Guess]] = [[]] * len(texts)
+        places = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # of like length: no work on padding
+        for done in range(0, len(places), BATCH):
+            some = places[done : done + BATCH]
+            unlabelled = [Labelled("", texts[place]) for place in some]
+            batch = next(TextSet.build(unlabelled, self.lexicon, self.words, unknown_labels=True).in_order(BATCH))
+            shares = self.engine.classify(self.model, batch, self.device).tolist()
+            for place, row in zip(some, shares, strict=True):
+                guesses = map(Guess, self.lexicon.tags, row)
+                found[place] = sorted(guesses, key=lambda guess: -guess.probability)
+            if progress:
+                progress(min(done + BATCH, len(places)), len(places))
+        return found

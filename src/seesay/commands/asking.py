@@ -1,0 +1,66 @@
+"""Questions about photographs, and their scores."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seesay.commands.options import Bad, Device, OnBad, Run, keep_json
+
+
+def ask(
+    run: Run,
+    photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
+    answer: Annotated[str, typer.Option(help='What the answer should be, such as "red"; else any.')] = "",
+    n_best: Annotated[int, typer.Option(min=1, max=100, help="How many questions a photograph, at most.")] = 1,
+    on_bad: Bad = OnBad.STOP,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Ask about photographs.
+
+    Example: `seesay ask runs/vqg-ask photo.jpg --answer red --n-best 5`
+    """
+    from seesay.asker import Asker
+
+    gc.disable()  # importing torch makes half a million objects that stay: nothing to collect, a sixth of the time
+    asker = Asker.open(run, device)
+    gc.enable()
+    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
+    listed = []
+    for photo, questions in asker.stream(photos, answer, n_best, on_bad=told):
+        if as_json:
+            found = [{"text": each.text, "score": each.score} for each in questions]
+            listed.append({"file": str(photo), "answer": answer or None, "questions": found})
+        else:
+            print("\n".join([str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in questions)]), flush=True)
+    if as_json:
+        print(json.dumps(listed, ensure_ascii=False, indent=1))
+
+
+def refuse_for_asker(run: Path, given: dict[str, Any]) -> None:
+    """Raises RecipeError for an option of `seesay evaluate` that would have no effect."""
+    from seesay.errors import RecipeError
+
+    without_use = [name for name, value in given.items() if value not in (None, "float32")]
+    if without_use:
+        raise RecipeError(f"{', '.join(without_use)}: received for {run}, an asker; expected for a captioner; omit it.")
+
+
+def evaluate_asker(run: Path, split: str, changes: dict[str, Any], json_file: Path | None) -> None:
+    """Ask about and score a split; `changes` are settings of the search that a person gave."""
+    from seesay.captioner import with_options
+    from seesay.progress import bar, print_ask_scores, tell
+    from seesay.tasks.asking import decoding_of, evaluate
+
+    decoding = with_options(decoding_of(run), **changes)
+    with bar("questions", "pictures") as advance:
+        scores, written = evaluate(run, split, decoding, advance, tell)
+    print_ask_scores(scores)
+    print(f"questions: {written}")
+    keep_json(json_file, scores.to_json())

@@ -1,0 +1,101 @@
+"""How a run learned, as figures and a table of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from seesay.report import curves
+from seesay.report.reading import Check, Step
+
+
+def panels(steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str], each: str = "word") -> Iterator[str]:
+    """Loss, the scores of these names (the first one chose the weights) and learning rate, as figures of a page.
+
+    A panel without a point is left out; `each` is what the loss is counted by.
+    """
+    places = Epochs(checks)
+    placed = [(places(step.step), step) for step in steps]
+    epochs = [(float(check.epoch), check) for check in checks]
+    kept = kept_check(checks)
+    at = float(kept.epoch) if kept else 0.0
+    loss = [
+        curves.Line("each step", curves.thin([(x, step.loss) for x, step in placed]), "faint"),
+        curves.Line("train", [(x, check.train_loss) for x, check in epochs], "first"),
+        curves.Line("dev", [(x, check.dev_loss) for x, check in epochs], "second"),
+    ]
+    scores = [
+        curves.Line(name, [(x, check.scores[name]) for x, check in epochs if name in check.scores], look)
+        for name, look in zip(names, ("first", "second"), strict=False)
+    ]
+    rate = [curves.Line("rate", curves.thin([(x, step.lr) for x, step in placed]), "first")]
+    mark = (at, kept.dev_loss) if kept else None
+    yield _panel("Loss", f"per {each}; train counts dropout and smoothing too", loss, places.name, False, mark)
+    mark = (at, kept.scores[names[0]]) if kept and names[0] in kept.scores else None
+    yield _panel(
+        "Scores on dev", "a quick look after each epoch; ringed: the weights kept", scores, places.name, True, mark
+    )
+    yield _panel("Learning rate", "how far each step moves", rate, places.name, True, None)
+
+
+def kept_check(checks: Sequence[Check]) -> Check | None:
+    """The check whose weights are the best so far: each better one before it was overtaken."""
+    return next((check for check in reversed(checks) if check.best), None)
+
+
+class Epochs:
+    """Where a step lies on the horizontal axis: in epochs once one has ended, else in steps."""
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self._ends = [(0, 0), *((check.step, check.epoch) for check in checks)]
+        self.name = "epoch" if checks else "step"
+
+    def __call__(self, step: int) -> float:
+        """Where the step lies."""
+        if len(self._ends) == 1:
+            return float(step)
+        after = next((n for n in range(1, len(self._ends)) if step <= self._ends[n][0]), len(self._ends) - 1)
+        (s0, e0), (s1, e1) = self._ends[after - 1], self._ends[after]
+        return e0 + (e1 - e0) * (step - s0) / max(s1 - s0, 1)
+
+
+def _panel(
+    title: str, note: str, lines: Sequence[curves.Line], x_name: str, from_zero: bool, mark: curves.Point | None
+) -> str:
+    if not any(line.points for line in lines):
+        return ""
+    drawing = curves.chart(title, lines, x_name, from_zero, mark)
+    return f'<figure class="panel"><figcaption><b>{title}</b> {note}</figcaption>{drawing}</figure>'
+
+
+def table(checks: Sequence[Check], metrics: Iterable[str]) -> str:
+    """The curves' numbers as a table, for those who cannot or would rather not read a drawing."""
+    if not checks:
+        return ""
+    names = [name for name in metrics if any(name in check.scores for check in checks)]
+    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in ("epoch", "step", "train loss", "dev loss", *names))
+    rows = "".join(_epoch(check, names, check is kept_check(checks)) for check in checks)
+    return (
+        f'<details><summary>The numbers behind the curves</summary><div class="wide"><table><thead><tr>{head}</tr>'
+        f"</thead><tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def _epoch(check: Check, names: Sequence[str], kept: bool) -> str:
+    scores = (f"{check.scores[name]:.3f}" if name in check.scores else "" for name in names)
+    cells = [f"{check.step:,}", f"{check.train_loss:.3f}", f"{check.dev_loss:.3f}", *scores]
+    best = ' class="chosen" title="the weights kept"' if kept else ""
+    row = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr{best}><th scope="row">{check.epoch}</th>{row}</tr>'
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(42.4), duration(600), duration(3725)
+    ('42 s', '10 min', '1 h 02 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
