@@ -46,7 +46,8 @@ def test_a_recipe_survives_being_written(path: Path, tmp_path: Path) -> None:
     copy.write_bytes(write_recipe(recipe))
     assert read_recipe(copy) == recipe
     written = tomllib.loads(copy.read_text(encoding="utf-8"))
-    assert written["training"].keys() == {"engine", "precision", "device", "save_every", "log_every"}  # all spelt out
+    everything = {"engine", "precision", "device", "start_from", "save_every", "log_every"}
+    assert written["training"].keys() == everything  # all spelt out
     assert written["model"]["name"] == recipe.model.name and recipe.model.settings.items() <= written["model"].items()
 
 

@@ -90,7 +90,7 @@ def test_half_precision_comes_close_with_and_without_words(pooling: str) -> None
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_gradients_are_those_of_finite_differences(pooling: str) -> None:
-    model = make(pooling=pooling)
+    model = make(pooling=pooling, embedding_size=2, feature_size=1, hidden_size=2, attention_size=2)
     ids, lengths = batch_of(TEXTS)
     names = [name for name, _ in model.named_parameters()]
 

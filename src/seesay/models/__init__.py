@@ -18,6 +18,12 @@ A model that asks (`TASK = "ask"`) is told more of a picture before its first wo
     model.start(features, mask, concepts (B, C), answers (N, S), rows (N,)) -> state     of N questions; a picture each,
                                                                                          if `rows` are left out
     model(features, mask, concepts, answers, tokens (N, T), rows (N,)) -> Forced         answers by question, too
+
+A model that tags (`TASK = "tag"`), of P words in all sentences of a batch, offers
+
+    model(*batch.inputs) -> logits (P, tags)
+    model.loss(logits, lengths, tags, label_smoothing) -> scalar       summed over the words
+    model.best(logits, lengths) -> (P,)                                the best tags of each sentence
 """
 
 from __future__ import annotations
