@@ -46,8 +46,8 @@ TABLE: dict[str, tuple[str, str]] = {
     # (run), captions with scores (evaluation), all of it on the photographs that come along (demo).
     "evaluation": ("text metrics data decoding training recipe captioner report restoring", ""),
     "tasks": (
-        "text metrics data decoding training checkpoint recipe captioner asker namer tagger classifier engines evaluation "
-        "restoring report",
+        "text metrics data decoding training checkpoint recipe captioner asker namer tagger classifier "
+        "engines evaluation restoring report",
         "numpy",
     ),
     "assembly": ("training checkpoint recipe engines tasks", ""),
@@ -59,8 +59,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "demo": ("data run asker evaluation recipe vision progress", ""),
     # Scoring needs no torch, so the command line reaches metrics without going through run.
     "commands": (
-        "run importing evaluation captioner asker namer tagger classifier recipe restoring tasks metrics data vision progress demo "
-        "report",
+        "run importing evaluation captioner asker namer tagger classifier recipe restoring tasks metrics data "
+        "vision progress demo report",
         "typer",
     ),
     "cli": ("commands", "typer"),

@@ -98,7 +98,7 @@ def evaluate(
     decoding = decoding or decoding_of(run)
     name = _name(recipe, part, decoding, captions, features, precision)
     records = split(read_records(captions or locate(recipe.data.captions)), part)
-    store = _open_features(features or locate(recipe.data.features), captioner.header)
+    store = open_features(features or locate(recipe.data.features), captioner.header)
     found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
     write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
     result = score_captions(found, records, COCO, tell)
@@ -159,7 +159,7 @@ def _is_other(path: Path | None, data: Data, key: str) -> bool:
     return path is not None and path.resolve() != locate(getattr(data, key)).resolve()
 
 
-def _open_features(path: Path, header: dict[str, Any]) -> FeatureStore:
+def open_features(path: Path, header: dict[str, Any]) -> FeatureStore:
     """The features at `path`, if they are of the kind that the model was trained on."""
     store = FeatureStore(path)
     if store.encoder != header["encoder"]:

@@ -73,7 +73,7 @@ def follow_training(events: Iterator[Event]) -> None:
 
 def describe_check(check: Check) -> str:
     """One line about one epoch."""
-    shown = [name for name in ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "F1") if name in check.scores]
+    shown = [name for name in ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "macro_F1", "F1") if name in check.scores]
     scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
     reward = f"  reward {check.means['reward']:.3f}" if "reward" in check.means else ""
     star = "  * best" if check.best else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import mmap
 from typing import Any
 
 import numpy as np
 import pytest
 
-from seesay.scratch.memory import Memory
+from seesay.scratch.memory import LARGE_PAGE, Memory
 from seesay.scratch.rnn import GRU, LSTM, RNN
 
 
@@ -44,3 +45,27 @@ def test_a_layer_can_be_copied(again: Any) -> None:
     layer = GRU(3, 4)
     x = np.ones((5, 2, 3), np.float32)
     np.testing.assert_array_equal(again(layer)(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("size", [LARGE_PAGE // 2 - 4, LARGE_PAGE // 2, LARGE_PAGE, LARGE_PAGE + 4])
+def test_large_buffers_are_whole_writable_and_handed_on(size: int) -> None:
+    memory = Memory()
+    first = memory.take((size // 4,), np.float32)
+    first[:] = 1
+    assert first.flags.c_contiguous and first.nbytes == size and first.sum(dtype=np.float64) == size // 4
+    memory.give(first)
+    assert np.shares_memory(first, memory.take((size // 4,), np.float32)), "not so much larger that it would not fit"
+
+
+@pytest.mark.parametrize("fault", ["no room", "no large pages"])
+def test_buffers_where_the_system_has_no_large_pages(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(fault)
+
+    if fault == "no room":
+        monkeypatch.setattr(mmap, "mmap", refuse)
+    else:
+        monkeypatch.delattr(mmap, "MADV_HUGEPAGE", raising=False)
+    taken = Memory().take((LARGE_PAGE,), np.uint8)
+    taken[:] = 3
+    assert taken.shape == (LARGE_PAGE,) and (taken == 3).all()

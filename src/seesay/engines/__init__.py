@@ -99,9 +99,7 @@ class Engine(Protocol):
     def log_likelihoods(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
         """How likely the model finds each sentence of a batch (N,): the sum of the log-probabilities of its words."""
 
-    def concepts(
-        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
-    ) -> NDArray[np.float32]:
+    def concepts(self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str) -> NDArray[np.float32]:
         """How likely features (B, R, D), whose real regions `mask` (B, R) tells, show each concept: (B, C)."""
 
     def tag(self, model: Any, batch: Any, device: str) -> list[NDArray[Any]]:

@@ -174,9 +174,7 @@ class NumpyEngine:
         """No model of this engine is asked for it."""
         raise NotImplementedError
 
-    def concepts(
-        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
-    ) -> NDArray[np.float32]:
+    def concepts(self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str) -> NDArray[np.float32]:
         """This engine has no model of concepts."""
         raise NotImplementedError
 

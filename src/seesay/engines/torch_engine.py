@@ -139,9 +139,7 @@ class TorchEngine:
         return np.array([sentence.sum().item() for sentence in sentences], dtype=np.float64)
 
     @torch.no_grad()
-    def concepts(
-        self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str
-    ) -> NDArray[np.float32]:
+    def concepts(self, model: Any, features: NDArray[Any], mask: NDArray[np.bool_], device: str) -> NDArray[np.float32]:
         """The probabilities of the concepts."""
         model.eval()
         whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)

@@ -26,7 +26,7 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.namer import Namer
 from seesay.recipe import AskRecipe, locate
 from seesay.restoring import best_of
-from seesay.tasks.caption import _check_stores, _require_features
+from seesay.tasks.caption import check_stores, require_features
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import Vocabulary
 from seesay.training.folder import RunFolder
@@ -57,7 +57,7 @@ class Questions:
         vocabulary = Vocabulary.load(folder.vocabulary) if begun else words_of(parts["train"], recipe, source)
         store = FeatureStore(locate(recipe.data.features))
         flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        _check_stores(store, flipped)
+        check_stores(store, flipped)
         named_by = folder.path / CONCEPTS if begun else locate(recipe.data.concepts)
         namer = Namer.open(named_by, recipe.training.device)
         if recipe.training.start_from and not begun:
@@ -75,7 +75,7 @@ class Questions:
             )
             for name, part in parts.items()
         }
-        _require_features(recipe.data.questions, {name: some.captions for name, some in sets.items()})
+        require_features(recipe.data.questions, {name: some.captions for name, some in sets.items()})
         asked = tuple(parts["dev"])
         return cls(recipe, vocabulary, sets["train"], sets["dev"], asked, store, flipped, namer, named_by)
 

@@ -15,7 +15,7 @@ from seesay.data.records import SPLITS, Record
 from seesay.data.vqa import Asked, part_of, read_questions
 from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, UnknownName
-from seesay.evaluation import BATCH, Progress, _items, _open_features, score_captions
+from seesay.evaluation import BATCH, Progress, _items, open_features, score_captions
 from seesay.files import write_json
 from seesay.metrics.diversity import diversity
 from seesay.metrics.files import write_results
@@ -91,7 +91,7 @@ def evaluate(
     source = locate(recipe.data.questions)
     everything = read_questions(source)
     asked, train = part_of(everything, split, source), part_of(everything, "train", source)
-    store = _open_features(locate(recipe.data.features), asker.header)
+    store = open_features(locate(recipe.data.features), asker.header)
     records = [Record(one.id, one.file, one.split, one.references) for one in asked]
     found = ask_records(asker, [(record, "") for record in records], store, decoding, progress)
     result = score_captions(found, records, COCO, tell)

@@ -49,7 +49,7 @@ class Captions:
         parts = {"train": train, "dev": part_of(records, "dev", source)}
         store = FeatureStore(locate(recipe.data.features))
         flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        _check_stores(store, flipped)
+        check_stores(store, flipped)
         sets = {
             name: CaptionSet.build(
                 parts[name],
@@ -60,7 +60,7 @@ class Captions:
             )
             for name in parts
         }
-        _require_features(recipe.data.captions, sets)
+        require_features(recipe.data.captions, sets)
         if any(isinstance(stage, SelfCriticalStage) and stage.reward.get("METEOR") for stage in recipe.stages):
             Meteor.load()  # what is missing should be missed now, not when its stage comes
         return cls(recipe, vocabulary, sets["train"], sets["dev"], store, flipped)
@@ -161,7 +161,7 @@ def _words(records: list[Record], recipe: Recipe, source: Path) -> Vocabulary:
     return Vocabulary.build(tokenized, recipe.data.minimum_count, source)
 
 
-def _check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
+def check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
     """The features must be those of the pictures as they are, and the flipped ones their mirror images."""
     for key, some, mirrored in (("features", store, False), ("flipped", flipped, True)):
         if some is not None and some.flipped is not mirrored:
@@ -181,7 +181,7 @@ def _kind(store: FeatureStore) -> str:
     return f"{store.encoder} ({store.regions} x {store.size})"
 
 
-def _require_features(source: str, sets: dict[str, CaptionSet]) -> None:
+def require_features(source: str, sets: dict[str, CaptionSet]) -> None:
     """Every picture must have its features before the first step, not at the 800th."""
     for some in sets.values():
         for store in filter(None, (some.features, some.flipped)):

@@ -18,13 +18,13 @@ from seesay.data.features import FeatureStore
 from seesay.data.records import SPLITS, Record, read_records, split
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, UnknownName
-from seesay.evaluation import _open_features
+from seesay.evaluation import open_features
 from seesay.files import write_json
 from seesay.metrics.naming import NamingScores, evaluate_naming
 from seesay.namer import Namer
 from seesay.recipe import ConceptRecipe, locate
 from seesay.restoring import recipe_in
-from seesay.tasks.caption import _check_stores, part_of
+from seesay.tasks.caption import check_stores, part_of
 from seesay.text.concepts import ConceptWords
 from seesay.text.ptb import tokenize
 from seesay.text.splits import canonical_split
@@ -54,7 +54,7 @@ class Concepts:
         words = ConceptWords.load(folder.vocabulary) if begun else words_of(train, recipe, source)
         store = FeatureStore(locate(recipe.data.features))
         flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        _check_stores(store, flipped)
+        check_stores(store, flipped)
         store.require([record.file for record in (*train, *dev)], recipe.data.captions)
         if flipped is not None:
             flipped.require([record.file for record in train], recipe.data.captions)
@@ -158,7 +158,7 @@ def evaluate(
     name = "-".join([*([captions.stem] if captions else []), which, *([features.stem] if features else [])])
     namer = Namer.open(run, recipe.training.device)
     records = split(read_records(captions or locate(recipe.data.captions)), part)
-    store = _open_features(features or locate(recipe.data.features), namer.header)
+    store = open_features(features or locate(recipe.data.features), namer.header)
     some = ConceptSet.build(records, namer.concepts, store)
     found = probabilities_of(namer, some.records, store, progress)
     scores = evaluate_naming(namer.words, some.shown, found)
