@@ -151,7 +151,7 @@ def test_the_page_on_questions(check: Callable[[Path], None], folder: Path) -> N
     for number, record in enumerate(records):
         colour = ("red", "blue", "cat")[number % 3]
         record["questions"] = [f"What is in picture {number}?", f"Who took picture {number} here?"]
-        record["vqa"] = [{"question": "What is this?", "answer": colour, "answer_type": "other"}]
+        record["vqa"] = [{"question": "What may number one be?", "answer": colour, "answer_type": "other"}]
         del record["captions"]
     (folder / "questions.json").write_text(json.dumps(records), encoding="utf-8")
     for name in OF_QUESTIONS:

@@ -8,9 +8,9 @@ from typing import Any
 
 from seesay.captioner import Caption, Captioner, at_once
 from seesay.data.features import FeatureStore
-from seesay.data.records import SPLITS, Record, read_records, split
+from seesay.data.records import Record, read_records, split
 from seesay.decoding.settings import Decoding
-from seesay.errors import CheckpointError, DataError, UnknownName
+from seesay.errors import DataError
 from seesay.files import write_json
 from seesay.metrics.files import write_results
 from seesay.metrics.scoring import COCO, QUICK, Evaluation
@@ -18,9 +18,9 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.recipe import Data, Recipe, locate
 from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.page import write_report
-from seesay.restoring import recipe_in
+from seesay.restoring import best_step, recipe_in
 from seesay.text.json_file import read_json
-from seesay.text.splits import canonical_split
+from seesay.text.splits import known_split
 from seesay.training.folder import RunFolder
 
 BATCH = 100
@@ -29,14 +29,7 @@ Progress = Callable[[int, int], None]  # (pictures done, of how many)
 
 def decoding_of(run: Path) -> Decoding:
     """The search that the recipe of a run asks for."""
-    return Decoding(**_recipe_of(run).decoding.model_dump())
-
-
-def _recipe_of(run: Path) -> Recipe:
-    recipe = recipe_in(run)
-    if not isinstance(recipe, Recipe):
-        raise CheckpointError(f"{run}: received a run of task '{recipe.task}'; expected a captioner; use one of these.")
-    return recipe
+    return Decoding(**recipe_in(run, Recipe).decoding.model_dump())
 
 
 def describe_records(
@@ -94,7 +87,7 @@ def evaluate(
     are named after the split; after other captions, other features and another search than the recipe's too, so that
     `dev` stays what the recipe asks for. `tell` hears of METEOR's data being packed, which happens once.
     """
-    recipe, folder, captioner = _recipe_of(run), RunFolder(run), Captioner.open(run, precision=precision)
+    recipe, folder, captioner = recipe_in(run, Recipe), RunFolder(run), Captioner.open(run, precision=precision)
     decoding = decoding or decoding_of(run)
     name = _name(recipe, part, decoding, captions, features, precision)
     records = split(read_records(captions or locate(recipe.data.captions)), part)
@@ -103,7 +96,7 @@ def evaluate(
     write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
     result = score_captions(found, records, COCO, tell)
     about = {
-        "split": _canonical(part),
+        "split": known_split(part),
         "captions": str(captions or recipe.data.captions),
         "features": str(features or recipe.data.features),
         "decoding": vars(decoding),
@@ -125,7 +118,7 @@ def captions_file(
 ) -> Path:
     """Where `evaluate` with these arguments keeps the captions."""
     decoding = decoding or decoding_of(run)
-    return RunFolder(run).predictions(_name(_recipe_of(run), part, decoding, captions, features, precision))
+    return RunFolder(run).predictions(_name(recipe_in(run, Recipe), part, decoding, captions, features, precision))
 
 
 def _name(
@@ -138,7 +131,7 @@ def _name(
 ) -> str:
     """What the files of an evaluation are called: the split alone where everything is as in the recipe."""
     usual = vars(Decoding(**recipe.decoding.model_dump()))
-    names = [_canonical(part)]
+    names = [known_split(part)]
     if _is_other(captions, recipe.data, "captions"):
         names.insert(0, Path(str(captions)).stem)
     if _is_other(features, recipe.data, "features"):
@@ -146,13 +139,6 @@ def _name(
     names += [f"{key}-{value}" for key, value in vars(decoding).items() if value != usual[key]]
     names += [precision] if precision != "float32" else []
     return "-".join(names).replace("/", "_")  # a forbidden or required word may have one
-
-
-def _canonical(part: str) -> str:
-    name = canonical_split(part)
-    if name is None:
-        raise UnknownName("split", part, SPLITS)
-    return name
 
 
 def _is_other(path: Path | None, data: Data, key: str) -> bool:
@@ -198,23 +184,25 @@ def _as_json(caption: Caption, first: bool) -> dict[str, Any]:
     return caption.as_dict() | {"tokens": list(caption.tokens), "attention": attention}
 
 
-def _is_current(folder: RunFolder, decoding: Decoding) -> bool:
-    """Whether the captions of the development data come from the checkpoint that is the best now, by this search."""
-    step = Captioner.open(folder.path).header["progress"]["step"]
+def is_current(run: Path, file: Path, *others: Path, **said: Any) -> bool:
+    """Whether an evaluation is there and says that it comes from the checkpoint of the run that is the best now.
+
+    `file`, which is JSON, must say all that is `said` besides; the `others` must be there.
+    """
+    wanted = {"checkpoint_step": best_step(run), **said}
     try:
-        page = read_json(folder.predictions("dev"))
+        found = read_json(file)
     except DataError:
         return False
-    found = (page.get("checkpoint_step"), page.get("decoding")) if isinstance(page, dict) else None
-    return found == (step, vars(decoding)) and folder.scores("dev").exists()
+    return isinstance(found, dict) and wanted.items() <= found.items() and all(other.exists() for other in others)
 
 
 def write_run_report(run: Path) -> Path:
     """The page about a run, by the search of its recipe; its development data are captioned first, unless they have
     been by the best checkpoint.
     """
-    folder, recipe, decoding = RunFolder(run), _recipe_of(run), decoding_of(run)
-    if not _is_current(folder, decoding):
+    folder, recipe, decoding = RunFolder(run), recipe_in(run, Recipe), decoding_of(run)
+    if not is_current(run, folder.predictions("dev"), folder.scores("dev"), decoding=vars(decoding)):
         evaluate(run, "dev", decoding)
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
     captions = COCO_CAPTIONS if recipe.data.captions.startswith("seesay:") else None

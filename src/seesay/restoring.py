@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from seesay.checkpoint import Arrays
+from seesay.checkpoint import Arrays, read_checkpoint
 from seesay.engines import Engine, has_torch, open_engine
 from seesay.errors import CheckpointError
 from seesay.training.folder import RunFolder
@@ -14,9 +14,22 @@ from seesay.training.folder import RunFolder
 if TYPE_CHECKING:  # recipes take a tenth of a second to import, which using a model need not wait for
     from seesay.recipe import AnyRecipe
 
+Wanted = TypeVar("Wanted", bound="AnyRecipe")
+TRAINED = {  # what a run of each task trains
+    "caption": "a captioner",
+    "ask": "an asker",
+    "concepts": "a namer",
+    "tag": "a tagger",
+    "classify": "a classifier",
+}
 
-def recipe_in(run: Path) -> AnyRecipe:
-    """The recipe of a run folder; CheckpointError where the folder is not one."""
+
+@overload
+def recipe_in(run: Path) -> AnyRecipe: ...
+@overload
+def recipe_in(run: Path, kind: type[Wanted]) -> Wanted: ...
+def recipe_in(run: Path, kind: Any = None) -> Any:
+    """The recipe of a run folder; CheckpointError where the folder is not one, or its recipe not of that kind."""
     from seesay.recipe import read_recipe
 
     file = RunFolder(run).recipe
@@ -24,7 +37,11 @@ def recipe_in(run: Path) -> AnyRecipe:
         raise CheckpointError(
             f"{run}: not a run folder; expected one that 'seesay train' made, with recipe.toml in it."
         )
-    return read_recipe(file)
+    recipe = read_recipe(file)
+    if kind is not None and not isinstance(recipe, kind):
+        wanted = TRAINED[kind.model_fields["task"].default]
+        raise CheckpointError(f"{run}: received a run of task '{recipe.task}'; expected {wanted}; use one of these.")
+    return recipe
 
 
 def best_of(run: Path) -> Path:
@@ -39,6 +56,14 @@ def best_of(run: Path) -> Path:
     if not file.exists():
         raise CheckpointError(f"{run}: no checkpoint in it yet; expected {file}, which 'seesay train' writes.")
     return file
+
+
+def best_step(run: Path) -> int:
+    """After how many steps of training the best checkpoint of a run was made; CheckpointError where it is not said."""
+    file = best_of(run)
+    header: Any = read_checkpoint(file)[1]
+    check_header(header, {"progress.step": int}, header["task"] if "task" in header else "caption", file)
+    return int(header["progress"]["step"])
 
 
 def weights_of(arrays: Iterable[str]) -> str:
@@ -99,13 +124,9 @@ def check_header(header: Any, wanted: Mapping[str, type], task: str, file: Path)
     """Raises CheckpointError where a whole checkpoint is not one of this task; `wanted` names keys and their types."""
     about = header if isinstance(header, dict) else {}
     if about.get("task", task) != task:
-        kinds = {"caption": "a captioner ('seesay caption' uses it)", "tag": "a tagger ('seesay tag' uses it)"}
-        kinds["ask"] = "an asker ('seesay ask' uses it)"
-        kinds["concepts"] = "a namer ('seesay concepts' uses it)"
-        kinds["classify"] = "a classifier ('seesay classify' uses it)"
-        raise CheckpointError(
-            f"{file}: received {kinds.get(about['task'], about['task'])}; expected {kinds[task].partition(' (')[0]}."
-        )
+        other = str(about["task"])
+        received = f"{TRAINED[other]} ('seesay {other}' uses it)" if other in TRAINED else other
+        raise CheckpointError(f"{file}: received {received}; expected {TRAINED[task]}.")
     for key, kind in wanted.items():
         value: Any = about
         for part in key.split("."):

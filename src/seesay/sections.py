@@ -23,13 +23,15 @@ class Data(Section):
 class Sentences(Section):
     """Which tagged sentences, in columns: one token a line, a blank line between sentences, or CoNLL-U.
 
-    Files that end in .npz, .h5 or .hdf5 hold frames instead, real vectors with a label each. `scheme` says how tags
-    mean spans, which are then scored. What is seen of a word besides itself: see `seesay.text.lexicon.Sight`.
+    Files that end in .npz, .h5 or .hdf5 hold frames instead, real vectors with a label each. Where `dev` names no file,
+    a share of `train` is kept aside, drawn by `split_seed`: runs of other seeds choose by the same part. `scheme` says
+    how tags mean spans, which are then scored. What is seen of a word besides itself: see `seesay.text.lexicon.Sight`.
     """
 
     train: str
-    dev: str = ""  # where it is missing, a part of `train` is kept aside
+    dev: str = ""
     dev_share: float = Field(0.1, gt=0, lt=1)
+    split_seed: int = Field(1, ge=0, lt=2**63)
     test: str = ""
     columns: tuple[int, ...] = Field((), max_length=2, strict=False)  # of word and tag, from 0; else as files suggest
     encoding: str = "utf-8"

@@ -43,7 +43,7 @@ def place(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         record["split"] = "train" if number < 6 else "dev"
     (folder / "captions.json").write_text(json.dumps(records), encoding="utf-8")
     for record in records:
-        record["questions"] = [f"What does number {record['split']} show?", "Where is this?"]
+        record["questions"] = [f"What does number {record['split']} show?", "Where does it belong to?"]
         record["vqa"] = [{"question": "What colour is it?", "answer": "red"}]
     (folder / "questions.json").write_text(json.dumps(records), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:

@@ -65,7 +65,7 @@ def reply(number: int, answer: str, kind: str) -> dict[str, Any]:
 
 
 def test_official_pairs_of_one_folder(tmp_path: Path) -> None:
-    questions = [asked(90, 9, "What is this?"), asked(100, 10, "Why?"), asked(91, 9, "How many?")]
+    questions = [asked(90, 9, "What is number ninety?"), asked(100, 10, "Why?"), asked(91, 9, "How many?")]
     answers = [reply(91, "2", "number"), reply(90, "net", "other"), reply(100, "x", "")]
     official(tmp_path, "train2014", questions, answers)
     official(tmp_path, "val2014", [asked(420, 42, "Is it?")], [reply(420, "no", "yes/no")])
@@ -75,7 +75,7 @@ def test_official_pairs_of_one_folder(tmp_path: Path) -> None:
             "9",
             "COCO_train2014_000000000009.jpg",
             "train",
-            (Question("What is this?", "net", "other"), Question("How many?", "2", "number")),
+            (Question("What is number ninety?", "net", "other"), Question("How many?", "2", "number")),
         ),
         Asked("10", "COCO_train2014_000000000010.jpg", "train", (Question("Why?", "x"),)),
         Asked("42", "COCO_val2014_000000000042.jpg", "dev", (Question("Is it?", "no", "yes/no"),)),

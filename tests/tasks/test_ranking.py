@@ -25,7 +25,7 @@ def picture(number: int) -> Asked:
         Question(f"What colour is thing {number}?", colour, "other"),
         Question(f"Is thing {number} {colour}?", "yes" if number % 2 else "no", "yes/no"),
         Question(f"How many {colour} things are there?", str(number % 3), "number"),
-        Question("Where is this?"),
+        Question("Where does number none belong?"),
     ]
     return Asked(str(number), f"{number}.jpg", "dev", tuple(questions))
 
@@ -33,7 +33,10 @@ def picture(number: int) -> Asked:
 PICTURES = [picture(number) for number in range(8)]
 TRAIN = [
     Asked(
-        "t1", "t1.jpg", "train", tuple(map(Question, ["Why is it?"] * 3 + ["Who is it?"] * 2 + ["Where is this?"] * 4))
+        "t1",
+        "t1.jpg",
+        "train",
+        tuple(map(Question, ["Why is it?"] * 3 + ["Who is it?"] * 2 + ["Where does number none belong?"] * 4)),
     ),
     Asked("t2", "t2.jpg", "train", tuple(map(Question, [f"Popular {n}?" for n in "abcdefghi"]))),
 ]
@@ -81,7 +84,7 @@ def test_plausible_ones_have_the_same_answer_or_else_its_type() -> None:
 
 def test_popular_ones_are_the_commonest_of_the_training_data() -> None:
     popular = [" ".join(words) for words in trials()[2].candidates[12:18]]
-    # "where is this" is commoner still, but somebody asked it about this picture.
+    # "where does number none belong" is commoner still, but somebody asked it about this picture.
     assert popular == ["why is it", "who is it", *(f"popular {n}" for n in "abcd")]
 
 
@@ -97,7 +100,7 @@ def test_candidates_do_not_depend_on_the_other_trials() -> None:
         ("Is it red?", "", "yes/no"),
         ("Do you know?", "", "yes/no"),
         ("How many dogs?", "", "number"),
-        ("How old is she?", "", "number"),
+        ("How old is number nine?", "", "number"),
         ("How is she?", "", "other"),
         ("What is it?", "two", "number"),
         ("What is it?", "3.5", "number"),

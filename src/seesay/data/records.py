@@ -24,7 +24,7 @@ from seesay.data import coco, flickr
 from seesay.data.entries import Entry, fault, identifier, objects, shown
 from seesay.errors import DataError, UnknownName
 from seesay.text.json_file import read_json
-from seesay.text.splits import canonical_split
+from seesay.text.splits import canonical_split, known_split
 
 SPLITS = ("train", "dev", "test")
 
@@ -74,9 +74,7 @@ def split(records: Iterable[Record], name: str) -> list[Record]:
     >>> split([Record("1", "a.jpg", "dev", ("A dog.",))], "val")[0].file
     'a.jpg'
     """
-    wanted = canonical_split(name)
-    if wanted is None:
-        raise UnknownName("split", name, SPLITS)
+    wanted = known_split(name)
     records = list(records)
     chosen = [record for record in records if record.split == wanted]
     if not chosen:

@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.data.batches import batches
 from seesay.data.labels import Labelled
+from seesay.data.sequences import shuffled_rows
 from seesay.errors import DataError
 from seesay.text.lexicon import PAD, UNKNOWN_TAG, Lexicon
 from seesay.text.tokens import Split
-
-_WINDOW = 16  # batches among which texts of like length are put together
 
 
 @dataclass(frozen=True)
@@ -96,14 +94,8 @@ class TextSet:
 
         Texts of like length share a batch, as a recurrent network takes as many steps as the longest has words.
         """
-        random = np.random.default_rng([seed, epoch])
-        order = random.permutation(len(self))
-        window = size * _WINDOW
-        for low in range(0, len(order), window):
-            part = order[low : low + window]
-            order[low : low + window] = part[np.argsort(self.lengths[part], kind="stable")]
-        for position in random.permutation(batches(len(self), size))[start:]:
-            yield self._batch(order[position * size : (position + 1) * size])
+        for chosen in shuffled_rows(self.lengths, size, seed=seed, epoch=epoch)[start:]:
+            yield self._batch(chosen)
 
     def _batch(self, chosen: NDArray[np.intp]) -> TextBatch:
         starts = np.cumsum(self.lengths) - self.lengths

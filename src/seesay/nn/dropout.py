@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,7 @@ class Dropout(nn.Module):
     """In training, zeros for a share `p` of the numbers, the rest scaled so that the mean stays (Srivastava et al.
     2014).
 
-    torch draws a number of 32 bits or more for each of them on a processor, a tenth of a training step; here one draw
-    of 64 bits decides on four, to a share of 1 in 65,536. On other devices it is torch's own.
+    On a processor it draws as `keep_factors` does, on other devices it is torch's own.
 
     >>> dropout = Dropout(0.5)
     >>> sorted(set(dropout(torch.ones(100)).tolist())), dropout.eval()(torch.ones(2)).tolist()
@@ -23,22 +24,41 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.dropped = min(round(p * CHANCES), CHANCES - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """x, or what dropout leaves of it."""
-        if not self.training or not self.dropped:
+        if not self.training or not _dropped(self.p):
             return x
-        if x.device.type != "cpu":
-            return nn.functional.dropout(x, self.p)
-        count = x.numel()
-        drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)
-        kept = (drawn[:count] >= self.dropped - CHANCES // 2).view(x.shape)
-        return x * kept.to(x.dtype).mul_(CHANCES / (CHANCES - self.dropped))
+        return nn.functional.dropout(x, self.p) if x.device.type != "cpu" else x * keep_factors(x.shape, self.p, x)
 
     def extra_repr(self) -> str:
         """As torch's own shows itself."""
         return f"p={self.p}"
+
+
+def keep_factors(shape: tuple[int, ...], p: float, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """What dropout multiplies by: 0 for a share p, else 1/(1 - p), in the dtype and on the device of `like`.
+
+    torch draws a number of 32 bits or more for each of them on a processor, a tenth of a training step; here one draw
+    of 64 bits decides on four, to a share of 1 in 65,536.
+
+    >>> keep_factors((2, 3), 1.0, torch.ones(1)).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    if p == 1:
+        return like.new_zeros(shape)
+    if like.device.type != "cpu":
+        kept = torch.rand(shape, device=like.device, generator=generator) >= p
+        return kept.to(like.dtype).mul_(1 / (1 - p))
+    count, dropped = math.prod(shape), _dropped(p)
+    drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
+    kept = (drawn.view(torch.int16)[:count] >= dropped - CHANCES // 2).view(shape)
+    return kept.to(like.dtype).mul_(CHANCES / (CHANCES - dropped))
+
+
+def _dropped(p: float) -> int:
+    """How many of all chances are dropped, never all of them."""
+    return min(round(p * CHANCES), CHANCES - 1)
 
 
 class RegionDropout(nn.Module):

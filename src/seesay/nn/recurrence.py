@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from seesay.errors import DataError
 from seesay.nn import by_hand, vendor
+from seesay.nn.dropout import keep_factors
 from seesay.nn.sequences import Lengths, counts_of
 from seesay.scratch.recurrent import Recurrent
 
 State: TypeAlias = Any  # h (L D, B, P), or a pair (h, c) for an LSTM
-CHANCES = 1 << 16
 
 
 class Recurrence(nn.Module):
@@ -106,7 +106,7 @@ class Recurrence(nn.Module):
             return []
         steps, batch = x.shape[:2]
         shape = (1 if self.variational else steps, batch, self._width)
-        drawn = (_factors(shape, self.dropout, x, self.generator) for _ in range(self.num_layers - 1))
+        drawn = (keep_factors(shape, self.dropout, x, self.generator) for _ in range(self.num_layers - 1))
         return [one.expand(steps, -1, -1) for one in drawn]
 
     @property
@@ -165,17 +165,3 @@ def _expect(name: str, tensor: Tensor, axes: Mapping[str, int | None], like: Ten
     wanted = ", ".join(axis if size is None else f"{axis}={size}" for axis, size in axes.items())
     kinds = [f"{str(one.dtype).removeprefix('torch.')} on {one.device}" for one in (like, tensor)]
     raise DataError(f"{name}: expected ({wanted}) of {kinds[0]}, received {tuple(tensor.shape)} of {kinds[1]}.")
-
-
-def _factors(shape: tuple[int, ...], p: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """0 for a share p, else 1/(1 - p), in the dtype and on the device of `like`."""
-    if p == 1:
-        return like.new_zeros(shape)
-    if like.device.type != "cpu":
-        kept = torch.rand(shape, device=like.device, generator=generator) >= p
-        return kept.to(like.dtype).mul_(1 / (1 - p))
-    # As in dropout.py: one draw of 64 bits decides on four numbers.
-    count, dropped = math.prod(shape), min(round(p * CHANCES), CHANCES - 1)
-    drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
-    kept = (drawn.view(torch.int16)[:count] >= dropped - CHANCES // 2).view(shape)
-    return kept.to(like.dtype).mul_(CHANCES / (CHANCES - dropped))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from seesay.files import replace_file
 from seesay.report import confusion, learning
-from seesay.report.inline import part, source_hash
-from seesay.report.reading import Check, Step, model_of, read_log, seconds_of, text_of
+from seesay.report.frame import RUN, header, table, write_page
+from seesay.report.reading import model_of, read_log, seconds_of, text_of
 
 EACH = 3  # examples of a mistake
 KINDS = 8  # of mistakes, the commonest first
@@ -51,40 +50,17 @@ def write_label_report(
     if timings.exists():
         facts["training time"] = learning.duration(seconds_of(timings))
     model = model_of(recipe, run / "recipe.toml")
-    title = escape(run.resolve().name)
-    style = part("page.css")
-    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
-    body = "".join(
-        [
-            _head(title, model, splits, facts, notice),
-            *(_split(one) for one in splits),
-            *_learned(steps, checks, names, each, recipe),
-            "<footer><p>This page is one file and loads nothing from elsewhere.</p></footer>",
-        ]
-    )
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · seesay report</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head><body><main>{body}</main></body>'
-        "</html>"
-    )
-    replace_file(run / "report.html", page.encode("utf-8", "xmlcharrefreplace"))
-    return run / "report.html"
+    name = run.resolve().name
+    learned = learning.section(steps, checks, recipe, names, each=each)
+    body = "".join([_head(name, model, splits, facts, notice), *map(_split, splits), learned])
+    return write_page(run / "report.html", f"{name} · seesay report", body)
 
 
-def _head(title: str, model: str, splits: Sequence[Labelled], facts: Mapping[str, str], notice: str) -> str:
+def _head(name: str, model: str, splits: Sequence[Labelled], facts: Mapping[str, str], notice: str) -> str:
     shown = {f"{name} {one.split}": f"{value:.4f}" for one in splits for name, value in one.scores.items()}
-    rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in {**shown, **facts}.items()
-    )
     reached = ((one, (f"<b>{escape(name)} {value:.4f}</b>" for name, value in one.scores.items())) for one in splits)
     told = " ".join(f"On {escape(one.things)} of {escape(one.split)}: {', '.join(scores)}." for one, scores in reached)
-    aside = f'<aside class="notice"><p>{escape(notice)}</p></aside>' if notice else ""
-    return (
-        f'<header><p class="brand">seesay · report of a run</p><h1>{title}</h1>'
-        f'<p class="lead"><code>{escape(model)}</code> {told}</p><dl class="facts">{rows}</dl>{aside}</header>'
-    )
+    return header(RUN, name, [f"<code>{escape(model)}</code> {told}"], {**shown, **facts}, [notice])
 
 
 def _split(one: Labelled) -> str:
@@ -121,21 +97,8 @@ def _example(before: str, thing: str, after: str) -> str:
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in more)}</tr>'
         for name, *more in rows
     )
-    return (
-        f'<details><summary>{escape(caption)}</summary><div class="wide"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></details>"
-    )
-
-
-def _learned(
-    steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str], each: str, recipe: str
-) -> Iterator[str]:
-    yield '<section><h2>How it learned</h2><div class="panels">'
-    yield from learning.panels(steps, checks, names, each)
-    yield f"</div>{learning.table(checks, names)}<details><summary>The recipe of this run</summary>"
-    yield f"<pre>{escape(recipe.strip())}</pre></details></section>"
+    return f'<details><summary>{escape(caption)}</summary><div class="wide">{table(head, body)}</div></details>'

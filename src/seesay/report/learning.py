@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from seesay.report import curves
+from seesay.report.frame import table
 from seesay.report.reading import Check, Step
+
+
+def section(
+    steps: Sequence[Step],
+    checks: Sequence[Check],
+    recipe: str,
+    names: Sequence[str],
+    listed: Sequence[str] = (),
+    each: str = "word",
+) -> str:
+    """How a run learned, for its page: the `panels` of these scores, the numbers behind them, and the recipe.
+
+    `listed` are the scores of the table, the same ones where there are none.
+    """
+    return (
+        '<section aria-labelledby="learning"><h2 id="learning">How it learned</h2><div class="panels">'
+        f"{''.join(panels(steps, checks, names, each))}</div>{_numbers(checks, listed or names)}"
+        f"<details><summary>The recipe of this run</summary><pre>{escape(recipe.strip())}</pre></details></section>"
+    )
 
 
 def panels(steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str], each: str = "word") -> Iterator[str]:
@@ -68,17 +88,14 @@ def _panel(
     return f'<figure class="panel"><figcaption><b>{title}</b> {note}</figcaption>{drawing}</figure>'
 
 
-def table(checks: Sequence[Check], metrics: Iterable[str]) -> str:
+def _numbers(checks: Sequence[Check], metrics: Sequence[str]) -> str:
     """The curves' numbers as a table, for those who cannot or would rather not read a drawing."""
     if not checks:
         return ""
     names = [name for name in metrics if any(name in check.scores for check in checks)]
-    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in ("epoch", "step", "train loss", "dev loss", *names))
     rows = "".join(_epoch(check, names, check is kept_check(checks)) for check in checks)
-    return (
-        f'<details><summary>The numbers behind the curves</summary><div class="wide"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div></details>"
-    )
+    shown = table(("epoch", "step", "train loss", "dev loss", *names), rows)
+    return f'<details><summary>The numbers behind the curves</summary><div class="wide">{shown}</div></details>'
 
 
 def _epoch(check: Check, names: Sequence[str], kept: bool) -> str:

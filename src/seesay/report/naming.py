@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from seesay.files import replace_file
 from seesay.metrics.naming import ConceptScore
 from seesay.report import learning
 from seesay.report.cards import read_photo
 from seesay.report.credits import Credit
-from seesay.report.inline import part, source_hash
+from seesay.report.frame import RUN, header, table, write_page
 from seesay.report.reading import model_of, read_log, seconds_of, text_of
 
 SHOWN = 24  # photographs of a split
@@ -53,39 +52,24 @@ def write_naming_report(
     line that must stand beneath a photograph; `notice` is a plain remark at the head.
     Raises DataError, one line, if a file of the run or a picture is missing or damaged, or the page cannot be written.
     """
-    style, title = part("page.css"), escape(run.resolve().name)
-    policy = f"default-src 'none'; img-src data:; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
-    galleries = (_gallery(one, pictures, credits or {}) for one in splits)
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · seesay report</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head><body><main>'
-        f"{_head(run, title, splits, notice)}{''.join(galleries)}{''.join(map(_scores, splits))}{_learned(run)}"
-        "<footer><p>This page is one file and loads nothing from elsewhere.</p></footer></main></body></html>"
-    )
-    replace_file(run / "report.html", page.encode("utf-8", "xmlcharrefreplace"))
-    return run / "report.html"
-
-
-def _head(run: Path, title: str, splits: Sequence[NamedSplit], notice: str) -> str:
     recipe = text_of(run / "recipe.toml", "a run folder holds the recipe it was made from")
+    head = _head(run, model_of(recipe, run / "recipe.toml"), splits, notice)
+    galleries = (_gallery(one, pictures, credits or {}) for one in splits)
+    learned = learning.section(*read_log(run / "log.jsonl"), recipe, ["mAP"], each="picture and concept")
+    body = "".join([head, *galleries, *map(_scores, splits), learned])
+    return write_page(run / "report.html", f"{run.resolve().name} · seesay report", body, pictures=True)
+
+
+def _head(run: Path, model: str, splits: Sequence[NamedSplit], notice: str) -> str:
     facts = {f"mAP {one.split}": f"{one.mean:.4f}" for one in splits}
     facts |= {f"chance {one.split}": f"{one.chance:.4f}" for one in splits}
     if (run / "timings.jsonl").exists():
         facts["training time"] = learning.duration(seconds_of(run / "timings.jsonl"))
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     told = " and ".join(
         f"what {len(one.pictures):,} photographs of {escape(one.split)} show, with <b>mAP {one.mean:.4f}</b>"
         for one in splits
     )
-    aside = f'<aside class="notice"><p>{escape(notice)}</p></aside>' if notice else ""
-    return (
-        f'<header><p class="brand">seesay · report of a run</p><h1>{title}</h1><p class="lead">'
-        f"<code>{escape(model_of(recipe, run / 'recipe.toml'))}</code> says {told}.</p>"
-        f'<dl class="facts">{rows}</dl>{aside}'
-        "</header>"
-    )
+    return header(RUN, run.resolve().name, [f"<code>{escape(model)}</code> says {told}."], facts, [notice])
 
 
 def _gallery(one: NamedSplit, pictures: Path | None, credits: Mapping[str, Credit]) -> str:
@@ -141,22 +125,4 @@ def _table(caption: str, ranked: Sequence[tuple[str, ConceptScore]]) -> str:
         f'<tr><th scope="row">{escape(word)}</th><td>{score.average_precision:.3f}</td><td>{score.pictures:,}</td></tr>'
         for word, score in ranked
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("concept", "average precision", "pictures"))
-    return (
-        f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        if rows
-        else ""
-    )
-
-
-def _learned(run: Path) -> str:
-    return "".join(_lessons(run))
-
-
-def _lessons(run: Path) -> Iterator[str]:
-    recipe = text_of(run / "recipe.toml", "a run folder holds the recipe it was made from")
-    steps, checks = read_log(run / "log.jsonl")
-    yield '<section><h2>How it learned</h2><div class="panels">'
-    yield from learning.panels(steps, checks, ["mAP"], "picture and concept")
-    yield f"</div>{learning.table(checks, ['mAP'])}<details><summary>The recipe of this run</summary>"
-    yield f"<pre>{escape(recipe.strip())}</pre></details></section>"
+    return table(("concept", "average precision", "pictures"), rows, caption) if rows else ""

@@ -8,11 +8,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from seesay.files import replace_file
 from seesay.report import curves, learning
 from seesay.report.cards import Group, card, choose, read_photo
 from seesay.report.credits import Credit
-from seesay.report.inline import part, source_hash
+from seesay.report.frame import RUN, header, write_page
+from seesay.report.inline import part
 from seesay.report.learning import duration
 from seesay.report.reading import Run, Split, read_run
 
@@ -20,6 +20,10 @@ _FLATTERS = "<p>The weights kept are those that did best on dev, so scores on de
 _MAPS = (
     "<p>The maps show which of the picture's grid cells a word was drawn from, each scaled to its own brightest spot: "
     "they tell where the model looked, not why it chose the word.</p>"
+)
+_NAV = (
+    '<nav aria-label="On this page"><a href="#pictures">Pictures</a><a href="#scores">Scores</a>'
+    '<a href="#learning">How it learned</a></nav>'
 )
 SCORES = ("CIDEr-D", "Bleu_4")  # whose curves are drawn
 METRICS = {  # in the order of the table
@@ -45,33 +49,27 @@ def write_report(
 
     Raises DataError, one line, if a file of the run or a picture is missing or damaged, or the page cannot be written.
     """
-    page = render(read_run(run), pictures, credits or {}, notice)
-    replace_file(run / "report.html", page.encode("utf-8", "xmlcharrefreplace"))
-    return run / "report.html"
+    some = read_run(run)
+    attends = any(item.attention is not None for split in some.splits for item in split.items)
+    return write_page(
+        run / "report.html",
+        f"{some.name} · seesay report",
+        _body(some, attends, pictures, credits or {}, notice),
+        pictures=True,
+        script=part("page.js"),
+        notes=_MAPS if attends else "",
+    )
 
 
-def render(run: Run, pictures: Path | None, credits: Mapping[str, Credit], notice: str) -> str:
-    """The page as text. Each piece is escaped where it is made; the template takes only finished HTML."""
-    style, script = part("page.css"), part("page.js")
-    attends = any(item.attention is not None for split in run.splits for item in split.items)
+def _body(run: Run, attends: bool, pictures: Path | None, credits: Mapping[str, Credit], notice: str) -> str:
+    """Each piece is escaped where it is made; the template takes only finished HTML."""
     says = "asks" if any(split.asks for split in run.splits) else "says"
     return Template(part("page.html")).substitute(
-        style=style,
-        script=script,
-        style_hash=source_hash(style),
-        script_hash=source_hash(script),
-        title=escape(run.name),
-        model=escape(run.model),
-        notice=f'<aside class="notice"><p>{escape(notice)}</p></aside>' if notice else "",
-        summary="".join(f'<p class="lead">{_summary(run, split)}</p>' for split in run.splits),
-        facts="".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in _facts(run)),
+        header=header(RUN, run.name, [_summary(run, split) for split in run.splits], dict(_facts(run)), [notice], _NAV),
         heading=f"What it {says}, and where it looks" if attends else f"What it {says}",
-        maps=_MAPS if attends else "",
-        curves="".join(learning.panels(run.steps, run.checks, SCORES)),
-        epochs=learning.table(run.checks, METRICS),
         scores="".join(_scores(split) for split in run.splits),
         pictures="".join(_gallery(split, pictures, credits) for split in run.splits),
-        recipe=escape(run.recipe.strip()),
+        learning=learning.section(run.steps, run.checks, run.recipe, SCORES, tuple(METRICS)),
     )
 
 

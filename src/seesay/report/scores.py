@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from seesay.files import replace_file
 from seesay.metrics.study import Study
 from seesay.report import curves
-from seesay.report.inline import part, source_hash
+from seesay.report.frame import header, table, write_page
 
 _EACH = 15  # captions of the best and of the worst
 _TITLE = "seesay · scores"
@@ -26,26 +25,15 @@ def write_scores(
 
     Raises DataError where it cannot be written.
     """
-    style = part("page.css")
-    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_TITLE}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head><body><main>'
-        f"{''.join(_sections(study, captions, references, names))}</main></body></html>"
-    )
-    replace_file(path, page.encode("utf-8", "xmlcharrefreplace"))
+    write_page(path, _TITLE, "".join(_sections(study, captions, references, names)))
 
 
 def _sections(
     study: Study, captions: Mapping[str, str], references: Mapping[str, Sequence[str]], names: tuple[str, str]
 ) -> Iterator[str]:
-    of = f" of {escape(names[0])}" if names[0] else ""
-    yield f'<header><p class="brand">{_TITLE}</p><h1>Scores{of}</h1>'
-    yield f'<p class="lead">{len(captions):,} pictures, each with a caption and its human references.</p>'
-    yield "".join(f'<aside class="notice"><p>{escape(note)}</p></aside>' for note in study.evaluation.notes)
-    yield f"</header><section><h2>Metrics</h2>{_metrics(study)}"
+    lead = f"{len(captions):,} pictures, each with a caption and its human references."
+    yield header(_TITLE, f"Scores of {names[0]}" if names[0] else "Scores", [lead], notices=study.evaluation.notes)
+    yield f"<section><h2>Metrics</h2>{_metrics(study)}"
     yield f'<p class="signature">signature <code>{escape(study.evaluation.signature)}</code></p>'
     if study.comparison is not None:
         yield f"<h2>Against {escape(names[1])}</h2>{_comparison(study)}"
@@ -82,8 +70,7 @@ def _rows(values: Mapping[str, float]) -> str:
 
 
 def _table(head: Sequence[str], rows: str) -> str:
-    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<div class="wide">{table(head, rows)}</div>'
 
 
 def _pictures(

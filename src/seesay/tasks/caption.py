@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from seesay.evaluation import describe_records, score_captions
 from seesay.metrics.endings import OPEN_ENDS
 from seesay.metrics.meteor import Meteor
 from seesay.metrics.mixture import MixedReward
-from seesay.recipe import Recipe, SelfCriticalStage, locate
+from seesay.recipe import Data, PictureWords, Questions, Recipe, SelfCriticalStage, locate
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import UNK, Vocabulary
 from seesay.training.folder import RunFolder
@@ -47,9 +48,7 @@ class Captions:
         train = part_of(records, "train", source)
         vocabulary = Vocabulary.load(folder.vocabulary) if begun else _words(train, recipe, source)
         parts = {"train": train, "dev": part_of(records, "dev", source)}
-        store = FeatureStore(locate(recipe.data.features))
-        flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        check_stores(store, flipped)
+        store, flipped = open_stores(recipe.data)
         sets = {
             name: CaptionSet.build(
                 parts[name],
@@ -117,14 +116,8 @@ class Captions:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything that training reads; none of it changes, and every checkpoint says it."""
-        files = json.dumps([[record.file for record in some.records] for some in (self.train, self.dev)])
-        return {
-            "captions": self.train.digest,
-            "development captions": self.dev.digest,
-            "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
-            "features": self.store.digest,
-            "flipped features": "" if self.flipped is None else self.flipped.digest,
-        }
+        captions = {"captions": self.train.digest, "development captions": self.dev.digest}
+        return captions | picture_digests((self.train.records, self.dev.records), self.store, self.flipped)
 
     def save_words(self, path: Path) -> None:
         """Write the vocabulary."""
@@ -159,6 +152,25 @@ def part_of(records: list[Record], name: str, source: Path) -> list[Record]:
 def _words(records: list[Record], recipe: Recipe, source: Path) -> Vocabulary:
     tokenized = [tokenize(caption) for record in records for caption in record.captions]
     return Vocabulary.build(tokenized, recipe.data.minimum_count, source)
+
+
+def open_stores(data: Data | PictureWords | Questions) -> tuple[FeatureStore, FeatureStore | None]:
+    """The features that a recipe names, and those of the mirrored pictures if it does; DataError where they differ."""
+    store, flipped = FeatureStore(locate(data.features)), FeatureStore(locate(data.flipped)) if data.flipped else None
+    check_stores(store, flipped)
+    return store, flipped
+
+
+def picture_digests(
+    parts: Iterable[Sequence[Record]], store: FeatureStore, flipped: FeatureStore | None
+) -> dict[str, str]:
+    """SHA-256 of what training sees of pictures: which ones there are in each of its parts, and their features."""
+    files = json.dumps([[record.file for record in part] for part in parts])
+    return {
+        "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
+        "features": store.digest,
+        "flipped features": "" if flipped is None else flipped.digest,
+    }
 
 
 def check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:

@@ -10,16 +10,15 @@ from typing import Any
 
 from seesay.classifier import Classifier, Guess
 from seesay.data.labels import Labelled, Told, hold_out, labels_of, read_labelled
-from seesay.data.records import SPLITS
 from seesay.data.texts import TextSet
 from seesay.engines import Engine
-from seesay.errors import CheckpointError, DataError, UnknownName
+from seesay.errors import DataError
 from seesay.files import make_folder, replace_file, write_json
 from seesay.metrics.classifying import LabelScores, evaluate_labels
 from seesay.recipe import ClassifyRecipe, locate
 from seesay.restoring import recipe_in
 from seesay.text.lexicon import Lexicon
-from seesay.text.splits import canonical_split
+from seesay.text.splits import known_split
 from seesay.text.tokens import Split, split_by
 from seesay.training.folder import RunFolder
 
@@ -143,10 +142,7 @@ def evaluate(
     Scores go to scores/SPLIT.json of the run folder. A line of predictions/SPLIT.tsv is the right label, the one found,
     its probability and the text, a tab between them.
     """
-    recipe, folder = recipe_of(run), RunFolder(run)
-    name = canonical_split(part)
-    if name is None:
-        raise UnknownName("split", part, SPLITS)
+    recipe, folder, name = recipe_in(run, ClassifyRecipe), RunFolder(run), known_split(part)
     parts = parts_of(recipe)
     texts = {"train": parts.train, "dev": parts.dev, "test": parts.test}[name]
     if not texts:
@@ -157,26 +153,11 @@ def evaluate(
     classifier = Classifier.open(run)
     found = [guesses[0] for guesses in classifier.classify([one.text for one in texts], progress)]
     scores = evaluate_labels([one.label for one in texts], [guess.label for guess in found])
-    written = predictions_of(folder, name)
+    written = folder.predictions(name, "tsv")
     make_folder(written.parent)
     replace_file(written, _lines(texts, found).encode())
     write_json(folder.scores(name), scores.to_json() | {"checkpoint_step": classifier.header["progress"]["step"]})
     return scores, written
-
-
-def recipe_of(run: Path) -> ClassifyRecipe:
-    """The recipe of a classifier's run; CheckpointError for another one."""
-    recipe = recipe_in(run)
-    if not isinstance(recipe, ClassifyRecipe):
-        raise CheckpointError(
-            f"{run}: received a run of task '{recipe.task}'; expected a classifier; use one of these."
-        )
-    return recipe
-
-
-def predictions_of(folder: RunFolder, name: str) -> Path:
-    """Where `evaluate` keeps the labels that it found for a split."""
-    return folder.path / "predictions" / f"{name}.tsv"
 
 
 def _with_words(texts: list[Labelled], split: Split, told: Told | None) -> list[Labelled]:

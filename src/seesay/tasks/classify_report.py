@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seesay.checkpoint import read_checkpoint
 from seesay.data.records import SPLITS
 from seesay.errors import DataError
+from seesay.evaluation import is_current
+from seesay.recipe import ClassifyRecipe
 from seesay.report.labels import EACH, Labelled, write_label_report
-from seesay.restoring import best_of
-from seesay.tasks.classify import evaluate, predictions_of, recipe_of
+from seesay.restoring import recipe_in
+from seesay.tasks.classify import evaluate
 from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
 
@@ -23,22 +24,11 @@ Examples = Mapping[tuple[str, str], Sequence[tuple[str, str, str]]]
 
 def write_classify_report(run: Path) -> Path:
     """The page about a run; its development texts are labelled first, unless they have been by the best checkpoint."""
-    recipe, folder = recipe_of(run), RunFolder(run)
-    if not _is_current(folder):
+    recipe, folder = recipe_in(run, ClassifyRecipe), RunFolder(run)
+    if not is_current(run, folder.scores("dev"), folder.predictions("dev", "tsv")):
         evaluate(run, "dev")
-    splits = [_split(folder, name) for name in sorted(SPLITS) if predictions_of(folder, name).exists()]
+    splits = [_split(folder, name) for name in sorted(SPLITS) if folder.predictions(name, "tsv").exists()]
     return write_label_report(run, splits, ("accuracy", "macro_F1"), each="text", notice=recipe.notice)
-
-
-def _is_current(folder: RunFolder) -> bool:
-    """Whether the development texts were labelled by the checkpoint that is the best now."""
-    step = read_checkpoint(best_of(folder.path))[1]["progress"]["step"]
-    try:
-        scores = read_json(folder.scores("dev"))
-    except DataError:
-        return False
-    found = scores.get("checkpoint_step") if isinstance(scores, dict) else None
-    return bool(found == step) and predictions_of(folder, "dev").exists()
 
 
 def _split(folder: RunFolder, name: str) -> Labelled:
@@ -46,7 +36,7 @@ def _split(folder: RunFolder, name: str) -> Labelled:
     file = folder.scores(name)
     scores: Any = read_json(file)
     try:
-        return _labelled(name, scores, _examples(predictions_of(folder, name)))
+        return _labelled(name, scores, _examples(folder.predictions(name, "tsv")))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DataError(
             f"{file}: not the scores of a classifier; expected those that 'seesay evaluate' writes; run it again."

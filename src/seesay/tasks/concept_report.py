@@ -5,40 +5,29 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from seesay.checkpoint import read_checkpoint
 from seesay.data.records import SPLITS
 from seesay.errors import DataError
+from seesay.evaluation import is_current
 from seesay.metrics.naming import ConceptScore, NamingScores
-from seesay.recipe import locate
+from seesay.recipe import ConceptRecipe, locate
 from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.naming import NamedPicture, NamedSplit, write_naming_report
-from seesay.restoring import best_of
-from seesay.tasks.concepts import evaluate, recipe_of
+from seesay.restoring import recipe_in
+from seesay.tasks.concepts import evaluate
 from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
 
 
 def write_concept_report(run: Path) -> Path:
     """The page about a run; what its development data show is named first, unless the best checkpoint has done so."""
-    recipe, folder = recipe_of(run), RunFolder(run)
-    if not _is_current(folder):
+    recipe, folder = recipe_in(run, ConceptRecipe), RunFolder(run)
+    if not is_current(run, folder.predictions("dev"), folder.scores("dev")):
         evaluate(run, "dev")
     splits = [_split(folder, name) for name in sorted(SPLITS) if folder.predictions(name).exists()]
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
     captions = COCO_CAPTIONS if recipe.data.captions.startswith("seesay:") else None
     credits = read_credits(locate(recipe.data.captions), captions)
     return write_naming_report(run, splits, pictures, credits, recipe.notice)
-
-
-def _is_current(folder: RunFolder) -> bool:
-    """Whether the development data were named by the checkpoint that is the best now."""
-    step = read_checkpoint(best_of(folder.path))[1]["progress"]["step"]
-    try:
-        page = read_json(folder.predictions("dev"))
-    except DataError:
-        return False
-    found = page.get("checkpoint_step") if isinstance(page, dict) else None
-    return bool(found == step) and folder.scores("dev").exists()
 
 
 def _split(folder: RunFolder, name: str) -> NamedSplit:

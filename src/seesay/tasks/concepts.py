@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,19 +13,18 @@ from numpy.typing import NDArray
 
 from seesay.data.concepts import ConceptSet
 from seesay.data.features import FeatureStore
-from seesay.data.records import SPLITS, Record, read_records, split
+from seesay.data.records import Record, read_records, split
 from seesay.engines import Engine
-from seesay.errors import CheckpointError, UnknownName
 from seesay.evaluation import open_features
 from seesay.files import write_json
 from seesay.metrics.naming import NamingScores, evaluate_naming
 from seesay.namer import Namer
 from seesay.recipe import ConceptRecipe, locate
 from seesay.restoring import recipe_in
-from seesay.tasks.caption import check_stores, part_of
+from seesay.tasks.caption import open_stores, part_of, picture_digests
 from seesay.text.concepts import ConceptWords
 from seesay.text.ptb import tokenize
-from seesay.text.splits import canonical_split
+from seesay.text.splits import known_split
 from seesay.training.folder import RunFolder
 
 AT_ONCE = 100  # pictures whose features are read together
@@ -52,9 +49,7 @@ class Concepts:
         records = read_records(source)
         train, dev = part_of(records, "train", source), part_of(records, "dev", source)
         words = ConceptWords.load(folder.vocabulary) if begun else words_of(train, recipe, source)
-        store = FeatureStore(locate(recipe.data.features))
-        flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        check_stores(store, flipped)
+        store, flipped = open_stores(recipe.data)
         store.require([record.file for record in (*train, *dev)], recipe.data.captions)
         if flipped is not None:
             flipped.require([record.file for record in train], recipe.data.captions)
@@ -89,14 +84,8 @@ class Concepts:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything that training reads; none of it changes, and every checkpoint says it."""
-        files = json.dumps([[record.file for record in some.records] for some in (self.train, self.dev)])
-        return {
-            "captions": self.train.digest,
-            "development captions": self.dev.digest,
-            "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
-            "features": self.store.digest,
-            "flipped features": "" if self.flipped is None else self.flipped.digest,
-        }
+        captions = {"captions": self.train.digest, "development captions": self.dev.digest}
+        return captions | picture_digests((self.train.records, self.dev.records), self.store, self.flipped)
 
     def save_words(self, path: Path) -> None:
         """Write the concepts."""
@@ -107,14 +96,6 @@ class Concepts:
         namer = Namer(engine, model, self.words, header, device)
         found = probabilities_of(namer, self.dev.records, self.store)
         return {"mAP": evaluate_naming(self.words.words, self.dev.shown, found).mAP}
-
-
-def recipe_of(run: Path) -> ConceptRecipe:
-    """The recipe of a run that names concepts; CheckpointError for another task's."""
-    recipe = recipe_in(run)
-    if not isinstance(recipe, ConceptRecipe):
-        raise CheckpointError(f"{run}: received a run of task '{recipe.task}'; expected a namer; use one of these.")
-    return recipe
 
 
 def words_of(records: list[Record], recipe: ConceptRecipe, source: Path) -> ConceptWords:
@@ -151,10 +132,7 @@ def evaluate(
     `captions` and `features` take the place of those of the recipe, and then the files are named after them too.
     Scores go to scores/SPLIT.json of the run folder, the likeliest concepts of each picture to predictions/SPLIT.json.
     """
-    recipe, folder = recipe_of(run), RunFolder(run)
-    which = canonical_split(part)
-    if which is None:
-        raise UnknownName("split", part, SPLITS)
+    recipe, folder, which = recipe_in(run, ConceptRecipe), RunFolder(run), known_split(part)
     name = "-".join([*([captions.stem] if captions else []), which, *([features.stem] if features else [])])
     namer = Namer.open(run, recipe.training.device)
     records = split(read_records(captions or locate(recipe.data.captions)), part)

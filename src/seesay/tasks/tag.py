@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from seesay.data.conll import Sentence, read_conll
 from seesay.data.frame_file import ENDINGS, read_frames
 from seesay.data.frames import Frames, FrameSet
-from seesay.data.records import SPLITS
 from seesay.data.sequences import TagSet, hold_out
 from seesay.engines import Engine
-from seesay.errors import CheckpointError, DataError, UnknownName
+from seesay.errors import DataError
 from seesay.files import make_folder, replace_file, write_json
 from seesay.metrics.tagging import TagScores, evaluate_tags
 from seesay.recipe import TagRecipe, locate
@@ -22,7 +21,7 @@ from seesay.restoring import recipe_in
 from seesay.tagger import Tagger, sizes_of
 from seesay.text.lexicon import Lexicon
 from seesay.text.spans import check_tags, is_whole
-from seesay.text.splits import canonical_split
+from seesay.text.splits import known_split
 from seesay.training.folder import RunFolder
 
 
@@ -131,7 +130,7 @@ def train_and_dev(recipe: TagRecipe) -> tuple[Part, Part]:
             )
         return train, dev
     try:
-        kept, held = hold_out(train.sequences, recipe.data.dev_share, recipe.seed)
+        kept, held = hold_out(train.sequences, recipe.data.dev_share, recipe.data.split_seed)
     except DataError as fault:
         raise DataError(f"{locate(recipe.data.train)}: {fault}") from None
     return Part(kept, train.notices), Part(held)
@@ -171,10 +170,7 @@ def evaluate(
     Scores go to scores/SPLIT.json of the run folder, and words with the right tag and the found one to
     predictions/SPLIT.conll, in columns; frames are named by their sequence and their number.
     """
-    recipe, folder = recipe_of(run), RunFolder(run)
-    name = canonical_split(part)
-    if name is None:
-        raise UnknownName("split", part, SPLITS)
+    recipe, folder, name = recipe_in(run, TagRecipe), RunFolder(run), known_split(part)
     if name == "test" and not recipe.data.test:
         raise DataError(f"{folder.recipe}: data.test is missing; expected the file of the test sentences; add it.")
     train, dev = train_and_dev(recipe)
@@ -186,19 +182,11 @@ def evaluate(
         more["words"] = [sentence.words for sentence in chosen.sequences]
         more["known_words"] = {word for sentence in train.sequences for word in sentence.words}
     scores = evaluate_tags(chosen.tags, found, **more)
-    file = folder.path / "predictions" / f"{name}.conll"
+    file = folder.predictions(name, "conll")
     make_folder(file.parent)
     replace_file(file, _columns(chosen.sequences, found).encode())
     write_json(folder.scores(name), scores.to_json() | {"checkpoint_step": tagger.header["progress"]["step"]})
     return scores, file
-
-
-def recipe_of(run: Path) -> TagRecipe:
-    """The recipe of a tagger's run; CheckpointError for a run of another task."""
-    recipe = recipe_in(run)
-    if not isinstance(recipe, TagRecipe):
-        raise CheckpointError(f"{run}: received a run of task '{recipe.task}'; expected a tagger; use one of these.")
-    return recipe
 
 
 def _columns(sequences: Sequence[Sentence | Frames], found: Sequence[tuple[str, ...]]) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seesay.checkpoint import read_checkpoint
 from seesay.data.records import SPLITS
 from seesay.errors import DataError
+from seesay.evaluation import is_current
+from seesay.recipe import TagRecipe
 from seesay.report.labels import EACH, Labelled, write_label_report
-from seesay.restoring import best_of
-from seesay.tasks.tag import evaluate, recipe_of
+from seesay.restoring import recipe_in
+from seesay.tasks.tag import evaluate
 from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
 
@@ -21,27 +22,12 @@ AROUND = 5  # words to either side of a mistake
 
 def write_tag_report(run: Path) -> Path:
     """The page about a run; its development data are tagged first, unless they have been by the best checkpoint."""
-    recipe, folder = recipe_of(run), RunFolder(run)
-    if not _is_current(folder):
+    recipe, folder = recipe_in(run, TagRecipe), RunFolder(run)
+    if not is_current(run, folder.scores("dev"), folder.predictions("dev", "conll")):
         evaluate(run, "dev")
-    splits = [_split(folder, name) for name in sorted(SPLITS) if _predictions(folder, name).exists()]
+    splits = [_split(folder, name) for name in sorted(SPLITS) if folder.predictions(name, "conll").exists()]
     names = (recipe.stages[-1].select_by, *(("accuracy",) if recipe.stages[-1].select_by == "F1" else ()))
     return write_label_report(run, splits, names, each="word", notice=recipe.notice)
-
-
-def _is_current(folder: RunFolder) -> bool:
-    """Whether the development data were tagged by the checkpoint that is the best now."""
-    step = read_checkpoint(best_of(folder.path))[1]["progress"]["step"]
-    try:
-        scores = read_json(folder.scores("dev"))
-    except DataError:
-        return False
-    found = scores.get("checkpoint_step") if isinstance(scores, dict) else None
-    return bool(found == step) and _predictions(folder, "dev").exists()
-
-
-def _predictions(folder: RunFolder, name: str) -> Path:
-    return folder.path / "predictions" / f"{name}.conll"
 
 
 def _split(folder: RunFolder, name: str) -> Labelled:
@@ -49,7 +35,7 @@ def _split(folder: RunFolder, name: str) -> Labelled:
     file = folder.scores(name)
     scores: Any = read_json(file)
     try:
-        return _labelled(name, scores, _examples(_predictions(folder, name)))
+        return _labelled(name, scores, _examples(folder.predictions(name, "conll")))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DataError(
             f"{file}: not the scores of a tagger; expected those that 'seesay evaluate' writes; run it again."

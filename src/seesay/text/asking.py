@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 # Words that want another after them. Unlike a caption, a question may well end with "at", "for" or "is".
-_OPEN = frozenset("a an the my your its our and or but nor than very whose every".split())
+_OPEN = "a an the my your its our and or but nor than very whose every"
 _JOINED = ("'", "n't")  # what Penn Treebank tokens cut off begins with these
 
 
@@ -28,7 +28,7 @@ def is_whole(tokens: Sequence[str]) -> bool:
     >>> [is_whole(words.split()) for words in ("what is it", "what is the", "is is it", "what is what is it", "")]
     [True, False, False, False, False]
     """
-    if not tokens or tokens[-1] in _OPEN:
+    if not tokens or tokens[-1] in _OPEN.split():
         return False
     twice = any(a == b for a, b in itertools.pairwise(tokens))
     pairs = list(itertools.pairwise(tokens))

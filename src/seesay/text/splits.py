@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from seesay.errors import UnknownName
+
 _SPLITS = {
     "train": ("train", "training", "restval"),
     "dev": ("dev", "development", "val", "valid", "validation"),
@@ -19,3 +21,15 @@ def canonical_split(name: str) -> str | None:
     ('dev', 'train', None)
     """
     return _CANONICAL.get(re.sub(r"20\d\d$", "", name.lower()))
+
+
+def known_split(name: str) -> str:
+    """ "train", "dev" or "test" for any usual spelling of it; UnknownName for anything else.
+
+    >>> known_split("val")
+    'dev'
+    """
+    found = canonical_split(name)
+    if found is None:
+        raise UnknownName("split", name, _SPLITS)
+    return found

@@ -52,9 +52,9 @@ class RunFolder:
         """The checkpoint with the best score on development data."""
         return self.path / "checkpoints" / "best.safetensors"
 
-    def predictions(self, split: str) -> Path:
-        """Captions of a split, with attention and per-picture scores."""
-        return self.path / "predictions" / f"{split}.json"
+    def predictions(self, split: str, ending: str = "json") -> Path:
+        """What a model said of a split: captions, with attention and per-picture scores, or tags, or labels."""
+        return self.path / "predictions" / f"{split}.{ending}"
 
     def results(self, split: str) -> Path:
         """The first caption of each picture as a COCO result file, for other people's tools."""
