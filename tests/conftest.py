@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -147,6 +147,22 @@ def make_features() -> Callable[..., None]:
     return write_features
 
 
+def recipe_reader(file: Path, text: str) -> Callable[..., Any]:
+    """What reads the recipe of this text with some of its settings changed."""
+    from seesay.recipe import read_recipe
+
+    file.write_text(text, encoding="utf-8")
+    return lambda *overrides: read_recipe(file, overrides)
+
+
+def trained_by(recipe: AnyRecipe, folder: Path) -> Path:
+    """The folder of a complete run of the recipe."""
+    from seesay.run import train
+
+    list(train(recipe, folder / recipe.name))
+    return folder / recipe.name
+
+
 @pytest.fixture(scope="session")
 def tiny(world: Path) -> Callable[..., Recipe]:
     """`tiny("stages.0.epochs=1", ...)` is the small world's recipe with these settings changed."""
@@ -158,11 +174,7 @@ def tiny(world: Path) -> Callable[..., Recipe]:
 @pytest.fixture(scope="session")
 def trained(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short, complete run on the small world; to be read only."""
-    from seesay.run import train
-
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    list(train(tiny(), path))
-    return path
+    return trained_by(tiny(), tmp_path_factory.mktemp("runs"))
 
 
 PLAIN = """
@@ -197,7 +209,6 @@ learning_rate = 5e-3
 optimizer = "adam"
 
 [training]
-engine = "{1}"
 save_every = 1
 log_every = 1
 
@@ -210,14 +221,8 @@ max_length = 10
 @pytest.fixture(scope="session")
 def plain(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
     """`plain("numpy", "stages.0.epochs=1", ...)` is a recipe of a plain LSTM on the small world, for that engine."""
-    from seesay.recipe import read_recipe
-
-    def make(engine: str, *overrides: str) -> Recipe:
-        file = tmp_path_factory.mktemp("recipes") / "plain.toml"
-        file.write_text(PLAIN.format(world, engine), encoding="utf-8")
-        return read_recipe(file, overrides)
-
-    return make
+    read = recipe_reader(tmp_path_factory.mktemp("recipes") / "plain.toml", PLAIN.format(world))
+    return lambda engine, *overrides: read(f'training.engine="{engine}"', *overrides)
 
 
 TAGGER = """
@@ -246,7 +251,6 @@ warmup = 4
 average = 0.9
 
 [training]
-engine = "{1}"
 save_every = 1
 log_every = 1
 """
@@ -276,14 +280,14 @@ def _sentence(random: np.random.Generator) -> str:
 @pytest.fixture(scope="session")
 def tagging(tagged: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
     """`tagging("numpy", "stages.0.epochs=1", ...)` is a recipe of a small tagger, for that engine."""
-    from seesay.recipe import read_recipe
+    read = recipe_reader(tmp_path_factory.mktemp("recipes") / "tagger.toml", TAGGER.format(tagged))
+    return lambda engine, *overrides: read(f'training.engine="{engine}"', *overrides)
 
-    def make(engine: str, *overrides: str) -> AnyRecipe:
-        file = tmp_path_factory.mktemp("recipes") / "tagger.toml"
-        file.write_text(TAGGER.format(tagged, engine), encoding="utf-8")
-        return read_recipe(file, overrides)
 
-    return make
+@pytest.fixture(scope="session")
+def tagger_run(tagging: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete run of a tagger on NumPy; only evaluations are written into it."""
+    return trained_by(tagging("numpy"), tmp_path_factory.mktemp("runs"))
 
 
 CLASSIFIER = """
@@ -338,14 +342,13 @@ def _review(random: np.random.Generator, praise: int) -> str:
 @pytest.fixture(scope="session")
 def classifying(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
     """`classifying("stages.0.epochs=1", ...)` is a recipe of a small classifier with these settings changed."""
-    from seesay.recipe import read_recipe
+    return recipe_reader(tmp_path_factory.mktemp("recipes") / "classifier.toml", CLASSIFIER.format(labelled))
 
-    def make(*overrides: str) -> AnyRecipe:
-        file = tmp_path_factory.mktemp("recipes") / "classifier.toml"
-        file.write_text(CLASSIFIER.format(labelled), encoding="utf-8")
-        return read_recipe(file, overrides)
 
-    return make
+@pytest.fixture(scope="session")
+def classifier_run(classifying: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete run of a classifier; only evaluations are written into it."""
+    return trained_by(classifying(), tmp_path_factory.mktemp("runs"))
 
 
 NAMER = """
@@ -408,13 +411,8 @@ max_length = 10
 @pytest.fixture(scope="session")
 def named(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a complete run that names the concepts of the small world's pictures; to be read only."""
-    from seesay.recipe import read_recipe
-    from seesay.run import train
-
     folder = tmp_path_factory.mktemp("named")
-    (folder / "namer.toml").write_text(NAMER.format(world), encoding="utf-8")
-    list(train(read_recipe(folder / "namer.toml"), folder / "run"))
-    return folder / "run"
+    return trained_by(recipe_reader(folder / "namer.toml", NAMER.format(world))(), folder)
 
 
 @pytest.fixture(scope="session")
@@ -423,19 +421,11 @@ def asking(world: Path, named: Path, tmp_path_factory: pytest.TempPathFactory) -
 
     The animal and the place are asked about without an answer; the colour, the place and "yes" have a question each.
     """
-    from seesay.recipe import read_recipe
-
     folder = tmp_path_factory.mktemp("asking")
     records = json.loads((world / "captions.json").read_text(encoding="utf-8"))
     content = [_questions(record, number) for number, record in enumerate(records)]
     (folder / "questions.json").write_text(json.dumps(content), encoding="utf-8")
-
-    def make(*overrides: str) -> AnyRecipe:
-        file = tmp_path_factory.mktemp("recipes") / "asker.toml"
-        file.write_text(ASKER.format(folder, world, named), encoding="utf-8")
-        return read_recipe(file, overrides)
-
-    return make
+    return recipe_reader(folder / "asker.toml", ASKER.format(folder, world, named))
 
 
 def _questions(record: dict[str, object], number: int) -> dict[str, object]:
@@ -458,11 +448,7 @@ def _questions(record: dict[str, object], number: int) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def asker_run(asking: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a complete run that asks about the small world's pictures; to be read only."""
-    from seesay.run import train
-
-    path = tmp_path_factory.mktemp("runs") / "asker"
-    list(train(asking(), path))
-    return path
+    return trained_by(asking(), tmp_path_factory.mktemp("runs"))
 
 
 NAMING = """
@@ -494,21 +480,10 @@ patience = 30
 @pytest.fixture(scope="session")
 def naming(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AnyRecipe]:
     """`naming("stages.0.epochs=1", ...)` is a recipe of a small namer of the small world's pictures."""
-    from seesay.recipe import read_recipe
-
-    def make(*overrides: str) -> AnyRecipe:
-        file = tmp_path_factory.mktemp("recipes") / "naming.toml"
-        file.write_text(NAMING.format(world), encoding="utf-8")
-        return read_recipe(file, overrides)
-
-    return make
+    return recipe_reader(tmp_path_factory.mktemp("recipes") / "naming.toml", NAMING.format(world))
 
 
 @pytest.fixture(scope="session")
 def naming_run(naming: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a complete run of a namer; only evaluations are written into it."""
-    from seesay.run import train
-
-    path = tmp_path_factory.mktemp("runs") / "naming"
-    list(train(naming(), path))
-    return path
+    return trained_by(naming(), tmp_path_factory.mktemp("runs"))

@@ -25,14 +25,6 @@ from seesay.training.folder import RunFolder
 Make = Callable[..., AnyRecipe]
 
 
-@pytest.fixture(scope="module")
-def run(classifying: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run of a classifier; to be read only."""
-    path = tmp_path_factory.mktemp("runs") / "classifier"
-    list(train(classifying(), path))
-    return path
-
-
 def steps(events: Iterator[Event]) -> list[tuple[float, ...]]:
     return [(event.step.loss, event.step.gradient_norm) for event in events if isinstance(event, Advance)]
 
@@ -48,21 +40,21 @@ def written(path: Path, content: str, *overrides: str) -> list[str]:
     return [f'data.train="{path}"', *overrides]
 
 
-def test_a_classifier_learns_what_no_bag_of_words_can(run: Path) -> None:
-    scores, file = evaluate(run, "test")
+def test_a_classifier_learns_what_no_bag_of_words_can(classifier_run: Path) -> None:
+    scores, file = evaluate(classifier_run, "test")
     assert scores.accuracy > 0.95 and scores.texts == 40
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 40 and all(0.5 <= float(share) <= 1 for _, _, share, _ in rows)
     assert sum(gold == found for gold, found, _, _ in rows) / 40 == scores.accuracy
-    kept = json.loads((run / "scores" / "test.json").read_text(encoding="utf-8"))
+    kept = json.loads((classifier_run / "scores" / "test.json").read_text(encoding="utf-8"))
     assert kept == scores.to_json() | {"checkpoint_step": kept["checkpoint_step"]}
 
 
-def test_dev_scores_are_those_of_training(run: Path) -> None:
-    _, header = read_checkpoint(run / "checkpoints" / "best.safetensors")
+def test_dev_scores_are_those_of_training(classifier_run: Path) -> None:
+    _, header = read_checkpoint(classifier_run / "checkpoints" / "best.safetensors")
     assert header["task"] == "classify" and header["texts"] == {"tokens": "ptb", "max_words": 400}
-    assert evaluate(run, "dev")[0].accuracy == header["progress"]["best_score"]
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert evaluate(classifier_run, "dev")[0].accuracy == header["progress"]["best_score"]
+    rows = [json.loads(line) for line in (classifier_run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(row["scores"].keys() == {"accuracy", "macro_F1"} for row in rows if row["event"] == "check")
 
 
@@ -74,8 +66,8 @@ def test_parts_are_apart_and_do_not_depend_on_the_seed_of_training(classifying: 
     assert parts_of(classifying("data.split_seed=2")).dev != one.dev  # type: ignore[arg-type]
 
 
-def test_probabilities_add_up_and_come_in_order_whatever_the_batch(run: Path) -> None:
-    classifier = Classifier.open(run)
+def test_probabilities_add_up_and_come_in_order_whatever_the_batch(classifier_run: Path) -> None:
+    classifier = Classifier.open(classifier_run)
     texts = ["good .", "", "not good and not good .", "bad , good bad " * 20, "unheard of", "bad"]
     found = classifier.classify(texts)
     for some in found:
@@ -97,9 +89,9 @@ def test_words_are_cut_where_training_cut_them(classifying: Make, tmp_path: Path
     assert classifier.classify(["not good"]) == classifier.classify(["Not good at all"])
 
 
-def test_progress_is_told(run: Path) -> None:
+def test_progress_is_told(classifier_run: Path) -> None:
     told: list[tuple[int, int]] = []
-    Classifier.open(run).classify(["good"] * 70, lambda done, total: told.append((done, total)))
+    Classifier.open(classifier_run).classify(["good"] * 70, lambda done, total: told.append((done, total)))
     assert told == [(64, 70), (70, 70)]
 
 
@@ -229,13 +221,13 @@ def test_what_cannot_be_trained_is_one_line(
     assert "\n" not in str(fault.value)
 
 
-def test_what_a_run_has_no_use_for_is_told(run: Path, classifying: Make, tmp_path: Path) -> None:
+def test_what_a_run_has_no_use_for_is_told(classifier_run: Path, classifying: Make, tmp_path: Path) -> None:
     from seesay.tagger import Tagger
 
     with pytest.raises(UnknownName, match="Unknown split 'tset'"):
-        evaluate(run, "tset")
+        evaluate(classifier_run, "tset")
     with pytest.raises(CheckpointError, match=r"received a classifier .'seesay classify' uses it.; expected a tagger"):
-        Tagger.open(run)
+        Tagger.open(classifier_run)
     list(train(classifying("data.test_share=0.0", "stages.0.epochs=1"), tmp_path / "run"))
     with pytest.raises(DataError, match=r"received neither data\.test nor data\.test_share; expected one of them"):
         evaluate(tmp_path / "run", "test")

@@ -10,7 +10,7 @@ from seesay import __version__
 from seesay.checkpoint import write_checkpoint
 from seesay.engines import Engine, open_engine
 from seesay.errors import CheckpointError
-from seesay.recipe import AnyRecipe, AnyStage, Training, recipe_of
+from seesay.recipe import AnyRecipe, AnyStage, Model, Training, recipe_of
 from seesay.tasks import Material, suited
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
@@ -46,7 +46,7 @@ class Work:
 
 
 def settle(recipe: AnyRecipe) -> AnyRecipe:
-    """The recipe with absolute paths, so that the run can be resumed and evaluated from anywhere."""
+    """The recipe with absolute paths and all settings of its model: the run serves from anywhere, and for ever."""
     data = recipe.data.model_dump()
     for key in PATHS:
         if data.get(key) and not data[key].startswith("seesay:"):
@@ -54,7 +54,13 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
     training = recipe.training.model_dump()
     if training["start_from"]:
         training["start_from"] = str(Path(training["start_from"]).resolve())
-    return recipe.model_copy(update={"data": type(recipe.data)(**data), "training": Training(**training)})
+    complete = open_engine(recipe.training.engine).complete(recipe.task, recipe.model.name, recipe.model.settings)
+    sections = {
+        "data": type(recipe.data)(**data),
+        "model": Model(name=recipe.model.name, **complete),
+        "training": Training(**training),
+    }
+    return recipe.model_copy(update=sections)
 
 
 def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, progress: Progress | None = None) -> Work:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from seesay import __version__
-from seesay.commands import asking, classifying, describing, naming, scoring, training
+from seesay.commands import asking, classifying, describing, naming, scoring, tagging, training
 from seesay.errors import SeesayError
 
 app = typer.Typer(
@@ -92,7 +92,7 @@ for command in (
     describing.caption,
     asking.ask,
     naming.concepts,
-    describing.tag,
+    tagging.tag,
     classifying.classify,
     describing.report,
     scoring.score,

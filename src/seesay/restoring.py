@@ -62,7 +62,8 @@ def best_step(run: Path) -> int:
     """After how many steps of training the best checkpoint of a run was made; CheckpointError where it is not said."""
     file = best_of(run)
     header: Any = read_checkpoint(file)[1]
-    check_header(header, {"progress.step": int}, header["task"] if "task" in header else "caption", file)
+    task = header.get("task", "caption") if isinstance(header, dict) else "caption"
+    check_header(header, {"progress.step": int}, task, file)
     return int(header["progress"]["step"])
 
 

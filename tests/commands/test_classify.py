@@ -13,22 +13,12 @@ from types import SimpleNamespace
 import pytest
 
 from seesay.commands.classifying import classify, described
-from seesay.commands.describing import evaluate, report
+from seesay.commands.describing import Precision, evaluate, report
 from seesay.commands.options import OnBad
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.metrics.classifying import evaluate_labels
-from seesay.recipe import AnyRecipe
-from seesay.run import train
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def run(classifying: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run of a classifier; to be read only."""
-    path = tmp_path_factory.mktemp("runs") / "classifier"
-    list(train(classifying(), path))
-    return path
 
 
 @pytest.fixture
@@ -51,56 +41,66 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     ],
     ids=["nothing", "no line end", "of Windows", "a byte order mark"],
 )
-def test_a_line_is_a_text(content: bytes, lines: str, run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_a_line_is_a_text(
+    content: bytes, lines: str, classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed(content)
-    classify(run)
+    classify(classifier_run)
     assert capsys.readouterr().out == lines
 
 
-def test_several_labels_have_their_probabilities(run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_several_labels_have_their_probabilities(
+    classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed(b"good .\n")
-    classify(run, n_best=5)  # more than there are
+    classify(classifier_run, n_best=5)  # more than there are
     first, second = capsys.readouterr().out.removesuffix("\n").split("\t")
     assert first.split()[0] == "pos" and second.split()[0] == "neg"
     assert float(first.split()[1]) + float(second.split()[1]) == pytest.approx(1, abs=0.002)
 
 
-def test_json_has_texts_labels_and_probabilities(run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_json_has_texts_labels_and_probabilities(
+    classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed("good caf\u00e9 .\nnot good .\n".encode())
-    classify(run, n_best=2, as_json=True)
+    classify(classifier_run, n_best=2, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert [one["text"] for one in found] == ["good caf\u00e9 .", "not good ."]
     assert [one["labels"][0]["label"] for one in found] == ["pos", "neg"]
     assert all(sum(guess["probability"] for guess in one["labels"]) == pytest.approx(1) for one in found)
     typed(b"good .\n")
-    classify(run, as_json=True)
+    classify(classifier_run, as_json=True)
     assert [len(one["labels"]) for one in json.loads(capsys.readouterr().out)] == [1]
 
 
-def test_a_line_without_words_stops(run: Path, typed: Callable[..., None]) -> None:
+def test_a_line_without_words_stops(classifier_run: Path, typed: Callable[..., None]) -> None:
     typed(b"good .\n \n")
     with pytest.raises(DataError, match=r"standard input, line 2: received ' '; expected a text with .* --on-bad skip"):
-        classify(run)
+        classify(classifier_run)
 
 
-def test_lines_without_words_are_skipped_and_counted(run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_lines_without_words_are_skipped_and_counted(
+    classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed(b"good .\n\n\nbad .\n")
-    classify(run, on_bad=OnBad.SKIP)
+    classify(classifier_run, on_bad=OnBad.SKIP)
     told = capsys.readouterr()
     assert told.out == "pos\n\n\nneg\n"
     assert told.err.splitlines()[0].startswith("skipped: standard input, line 2: received ''")
     assert told.err.splitlines()[2].startswith("skipped 2 of 4 lines")
     typed(b"\ngood .")
-    classify(run, on_bad=OnBad.SKIP, as_json=True)
+    classify(classifier_run, on_bad=OnBad.SKIP, as_json=True)
     assert json.loads(capsys.readouterr().out)[0] == {"text": "", "labels": []}
 
 
-def test_another_encoding_is_told_with_its_line_or_read(run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_another_encoding_is_told_with_its_line_or_read(
+    classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed(b"good .\nbad caf\xe9 .\n")
     with pytest.raises(DataError, match=r"standard input, line 2: received bytes that are not UTF-8"):
-        classify(run)
+        classify(classifier_run)
     typed(b"good .\nbad caf\xe9 .\n")
-    classify(run, encoding="latin-1")
+    classify(classifier_run, encoding="latin-1")
     assert capsys.readouterr().out == "pos\nneg\n"
 
 
@@ -111,25 +111,29 @@ def test_a_wrong_run_is_told_before_anything_is_typed(tmp_path: Path, typed: Cal
     assert sys.stdin.buffer.tell() == 0
 
 
-def test_at_a_terminal_it_says_what_it_waits_for(run: Path, typed: Callable[..., None], capsys: Capture) -> None:
+def test_at_a_terminal_it_says_what_it_waits_for(
+    classifier_run: Path, typed: Callable[..., None], capsys: Capture
+) -> None:
     typed(b"good .\n", terminal=True)
-    classify(run)
+    classify(classifier_run)
     told = capsys.readouterr()
     assert "Ctrl-D" in told.err and told.out == "pos\n"
 
 
-def test_evaluate_prints_and_keeps_the_scores(run: Path, tmp_path: Path, capsys: Capture) -> None:
-    evaluate(run, "test", json_file=tmp_path / "scores.json")
+def test_evaluate_prints_and_keeps_the_scores(classifier_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    evaluate(classifier_run, "test", json_file=tmp_path / "scores.json")
     shown = capsys.readouterr().out
     scores = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert shown.startswith(f"accuracy {scores['accuracy']:.4f} of 40 texts, macro F1 {scores['macro_f1']:.4f}\n")
-    assert f"labelled texts: {run / 'predictions' / 'test.tsv'}\n" in shown
-    kept = json.loads((run / "scores" / "test.json").read_text(encoding="utf-8"))
+    assert f"labelled texts: {classifier_run / 'predictions' / 'test.tsv'}\n" in shown
+    kept = json.loads((classifier_run / "scores" / "test.json").read_text(encoding="utf-8"))
     assert kept == scores | {"checkpoint_step": kept["checkpoint_step"]}
 
 
-def test_report_shows_the_confusion_and_the_surest_mistakes(run: Path, tmp_path: Path, capsys: Capture) -> None:
-    place = Path(shutil.copytree(run, tmp_path / "run"))
+def test_report_shows_the_confusion_and_the_surest_mistakes(
+    classifier_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    place = Path(shutil.copytree(classifier_run, tmp_path / "run"))
     report(place)
     assert capsys.readouterr().out == f"report: {place / 'report.html'}\n"
     rows = [["neg", "pos", share, f"text {share}"] for share in ("0.6000", "0.9000", "0.7000", "0.8000")]
@@ -151,9 +155,9 @@ def test_report_shows_the_confusion_and_the_surest_mistakes(run: Path, tmp_path:
         report(place)
 
 
-def test_options_of_captions_are_refused(run: Path) -> None:
-    with pytest.raises(RecipeError, match=r"--beam: received for .*, a classifier"):
-        evaluate(run, beam=3)
+def test_options_of_captions_are_refused(classifier_run: Path) -> None:
+    with pytest.raises(RecipeError, match=r"--precision, --features: received for .*, a classifier"):
+        evaluate(classifier_run, precision=Precision.INT8, features=Path("grids.h5"))
 
 
 def test_scores_are_a_line_for_each_of_the_hardest_labels() -> None:
@@ -161,7 +165,7 @@ def test_scores_are_a_line_for_each_of_the_hardest_labels() -> None:
     assert lines[0] == "accuracy 0.5000 of 4 texts, macro F1 0.3889"
     assert lines[2].split() == ["[bold]", "0.000", "0.000", "0.000", "1"]
     assert lines[3].split() == ["fine", "0.500", "0.500", "0.500", "2"]
-    assert lines[-1] == "most often mistaken: fine for [bold] 1, a for fine 1"
+    assert lines[-1] == "most often mistaken: [bold] for fine 1, fine for a 1"  # a right one for a found one
     assert len(described(evaluate_labels(["a"], ["a"]))) == 3
     many = [f"{n:02}" for n in range(30)]
     assert len(described(evaluate_labels(many, many[::-1]))) == 2 + 10 + 1

@@ -40,8 +40,9 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def own_run(naming_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run to write into."""
-    return Path(shutil.copytree(naming_run, tmp_path / "run"))
+    """A copy of the run to write into, without what others have evaluated."""
+    evaluated = shutil.ignore_patterns("predictions", "scores")
+    return Path(shutil.copytree(naming_run, tmp_path / "run", ignore=evaluated))
 
 
 def test_concepts_are_printed_a_line_each(

@@ -11,20 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from seesay.commands.describing import evaluate, tag
+from seesay.commands.describing import Precision, evaluate
+from seesay.commands.tagging import tag
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.metrics.tagging import evaluate_tags
 from seesay.progress import print_tag_scores
 from seesay.recipe import AnyRecipe
 from seesay.run import train
-
-
-@pytest.fixture(scope="module")
-def run(tagging: Callable[..., AnyRecipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run of a tagger; to be read only."""
-    path = tmp_path_factory.mktemp("runs") / "tagger"
-    list(train(tagging("numpy"), path))
-    return path
 
 
 @pytest.fixture
@@ -49,33 +42,33 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     ids=["nothing", "no line end", "of Windows", "a byte order mark", "a blank line"],
 )
 def test_a_line_is_a_sentence(
-    content: bytes, lines: str, run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    content: bytes, lines: str, tagger_run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(content)
-    tag(run)
+    tag(tagger_run)
     assert capsys.readouterr().out == lines
 
 
 def test_only_a_line_feed_ends_a_sentence(
-    run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    tagger_run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed("they run\u2028walk\x85 .\n".encode())
-    tag(run)
+    tag(tagger_run)
     assert capsys.readouterr().out.count("\n\n") == 1
 
 
-def test_what_is_not_utf8_is_told_with_its_line(run: Path, typed: Callable[..., None]) -> None:
+def test_what_is_not_utf8_is_told_with_its_line(tagger_run: Path, typed: Callable[..., None]) -> None:
     typed(b"they run\nthe caf\xe9 .\n")
     with pytest.raises(
         DataError, match=r"standard input, line 2: .* not UTF-8 \(.*\); expected text in UTF-8; convert"
     ):
-        tag(run)
+        tag(tagger_run)
 
 
-def test_a_sentence_too_long_is_told_by_its_beginning(run: Path, typed: Callable[..., None]) -> None:
+def test_a_sentence_too_long_is_told_by_its_beginning(tagger_run: Path, typed: Callable[..., None]) -> None:
     typed(b"they run\n" + b"walk " * 10_001)
     with pytest.raises(DataError, match=r"sentence 'walk walk walk \.\.\.': received 10,001 words; expected at most"):
-        tag(run)
+        tag(tagger_run)
 
 
 def test_a_wrong_run_is_told_before_anything_is_typed(tmp_path: Path, typed: Callable[..., None]) -> None:
@@ -86,17 +79,17 @@ def test_a_wrong_run_is_told_before_anything_is_typed(tmp_path: Path, typed: Cal
 
 
 def test_at_a_terminal_it_says_what_it_waits_for(
-    run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    tagger_run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(b"they run\n", terminal=True)
-    tag(run)
+    tag(tagger_run)
     told = capsys.readouterr()
     assert "Ctrl-D" in told.err and told.out == "they\tPRP\nrun\tVB\n\n"
 
 
-def test_options_of_captions_are_refused(run: Path) -> None:
-    with pytest.raises(RecipeError, match=r"--beam: received for .*, a tagger"):
-        evaluate(run, beam=3)
+def test_options_of_captions_are_refused(tagger_run: Path) -> None:
+    with pytest.raises(RecipeError, match=r"--beam, --precision: received for .*, a tagger"):
+        evaluate(tagger_run, beam=3, precision=Precision.BF16)
 
 
 def test_a_tag_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +108,7 @@ def test_one_sentence_cannot_be_parted(tagging: Callable[..., AnyRecipe], tmp_pa
 
 
 def test_frames_are_tagged_from_a_file(
-    tagging: Callable[..., AnyRecipe], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tagging: Callable[..., AnyRecipe], tagger_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arrays = {f"{name}/frames": np.eye(2)[ids] for name, ids in (("a", [0, 1, 1]), ("b", [1]), ("c", [0]))}
     labels = {f"{name}/labels": np.array(tags) for name, tags in (("a", list("xyy")), ("b", ["y"]), ("c", ["x"]))}
@@ -129,7 +122,7 @@ def test_frames_are_tagged_from_a_file(
     with pytest.raises(DataError, match="standard input: received for a tagger of frames of 2 numbers"):
         tag(tmp_path / "run")
     with pytest.raises(DataError, match=r"new\.npz: received for a tagger of words"):
-        tag(run, frames=tmp_path / "new.npz")
+        tag(tagger_run, frames=tmp_path / "new.npz")
 
 
 def test_spans_and_tags_that_training_did_not_show_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

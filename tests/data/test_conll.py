@@ -80,6 +80,12 @@ def test_ten_columns_without_numbers_are_not_conll_u(write) -> None:
     assert read_conll(write(line)) == [Sentence(("a",), ("j",))]
 
 
+def test_blanks_around_a_tag_and_a_stray_tab_among_spaces_mean_nothing(write) -> None:
+    wanted = [Sentence(("Dogs", "run"), ("NNS", "VBP"))]
+    assert read_conll(write("Dogs\tNNS \nrun\t VBP\n")) == wanted
+    assert read_conll(write("Dogs NNS\nrun\tVBP\n")) == wanted
+
+
 def test_chosen_columns(write) -> None:
     path = write("0 Dogs NNS I-NP\n1 run VBP O\n")
     assert read_conll(path, 1, 2) == [Sentence(("Dogs", "run"), ("NNS", "VBP"))]
@@ -97,6 +103,11 @@ def test_chosen_columns(write) -> None:
         ("", r"words\.conll: received no sentence"),
         ("# only\n\n-DOCSTART- O\n", r"words\.conll: received no sentence"),
         (b"Dogs\tNNS\n\xff\xfe\tX\n", r"words\.conll:2: received bytes that are not UTF-8"),
+        (b"Dogs\tNNS\rrun\tVBP\r", r"words\.conll:1: received a carriage return within the line"),
+        (
+            "\t".join(["1", "x", *"_" * 8]) + "\n" + "\t".join(["l2", "y", *"_" * 8]),
+            r"words\.conll:2: received 'l2' in the first column; expected the word's number, as in CoNLL-U",
+        ),
     ],
 )
 def test_what_is_wrong_names_the_line(write, text: str | bytes, expected: str) -> None:

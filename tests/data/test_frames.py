@@ -82,6 +82,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "labels of fractions": ({"b/frames": np.ones((1, 3)), "b/labels": [0.5]}, r"labels \(1,\) of float64"),
     "not finite": ({"b/frames": np.full((1, 3), np.nan), "b/labels": ["x"]}, "a number that is not finite"),
     "beyond single precision": ({"b/frames": np.full((1, 3), 1e300), "b/labels": ["x"]}, "a number that is not finite"),
+    "a label of two lines": ({"b/frames": np.ones((1, 3)), "b/labels": ["x\ny"]}, r"received 'x\\ny'; expected names"),
+    "a label with a tab": ({"b/frames": np.ones((1, 3)), "b/labels": ["x\ty"]}, r"received 'x\\ty'; expected names"),
     "an empty label": ({"b/frames": np.ones((1, 3)), "b/labels": [" "]}, "received an empty label"),
 }
 
@@ -98,7 +100,7 @@ def test_what_is_wrong_names_the_sequence_and_is_left_out_where_asked(kind: str,
 
 
 def test_a_sequence_without_a_frame_is_left_out_where_asked(write: Write) -> None:
-    path = write({**GOOD, "b/frames": np.ones((0, 3)), "b/labels": np.zeros(0, int)})
+    path = write({**GOOD, "b/frames": np.ones((0, 3)), "b/labels": np.array([])})
     told: list[str] = []
     assert len(read_frames(path)) == 2
     assert len(read_frames(path, told.append)) == 1 and "received no frame" in told[0]

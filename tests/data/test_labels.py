@@ -61,10 +61,11 @@ def test_a_named_encoding(tmp_path: Path) -> None:
         (b"pos\ta\nno tab\n", r"bad\.tsv:2: received 'no tab' without a label; expected a label, a tab and a text"),
         (b"\ta text\n", r"bad\.tsv:1: received '\\ta text' without a label"),
         (b"pos\t \n", r"bad\.tsv:1: received 'pos\\t ' without a text"),
+        (b"pos\ta\rneg\tb\r", r"bad\.tsv:1: received a carriage return within the line"),
         (b"pos\ta\npos\t\xe9t\xe9\n", r"bad\.tsv:2: received bytes that are not UTF-8 \(.*\); expected text in UTF-8"),
         (b"", r"bad\.tsv: received no text; expected at least one"),
     ],
-    ids=["an empty line", "no tab", "no label", "no text", "bytes of another encoding", "an empty file"],
+    ids=["an empty line", "no tab", "no label", "no text", "line ends", "bytes of another encoding", "an empty file"],
 )
 def test_a_bad_line_is_told_with_its_number(content: bytes, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "bad.tsv"

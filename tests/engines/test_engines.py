@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -26,20 +27,30 @@ Make = Callable[..., AnyRecipe]
 SENTENCES = [("the", "run", "walk", "."), ("they", "run", "quickly", "."), (), ("they",)]
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def captioning_run(request: pytest.FixtureRequest, plain: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def run_of(plain: Make, tagging: Make, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make, str], Path]:
+    """`run_of(plain, "numpy")` is a complete run by that engine, of which each is trained once; to be read only."""
+    folders = {make: tmp_path_factory.mktemp("runs") for make in (plain, tagging)}
+
+    @functools.cache
+    def trained(make: Make, engine: str) -> Path:
+        path = folders[make] / engine
+        list(train(make(engine), path))
+        return path
+
+    return trained
+
+
+@pytest.fixture(params=ENGINES)
+def captioning_run(request: pytest.FixtureRequest, run_of: Callable[[Make, str], Path], plain: Make) -> Path:
     """A complete run of a plain LSTM captioner, by each engine; to be read only."""
-    path = tmp_path_factory.mktemp("runs") / request.param
-    list(train(plain(request.param), path))
-    return path
+    return run_of(plain, request.param)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def tagging_run(request: pytest.FixtureRequest, tagging: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(params=ENGINES)
+def tagging_run(request: pytest.FixtureRequest, run_of: Callable[[Make, str], Path], tagging: Make) -> Path:
     """A complete run of a tagger, by each engine; to be read only."""
-    path = tmp_path_factory.mktemp("runs") / request.param
-    list(train(tagging(request.param), path))
-    return path
+    return run_of(tagging, request.param)
 
 
 def checks(events: Iterator[Event]) -> list[Check]:

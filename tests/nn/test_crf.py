@@ -108,6 +108,13 @@ def test_marginals_are_sums_of_probabilities(crf: CRF) -> None:
             assert float(found[row, place, tag]) == pytest.approx(sum(alike), abs=1e-12)
 
 
+def test_marginals_where_no_gradients_are_kept(crf: CRF) -> None:
+    emissions = some_emissions()
+    expected = crf.marginals(emissions, LENGTHS)
+    with torch.inference_mode():
+        assert torch.equal(crf.marginals(emissions * 1, LENGTHS), expected)
+
+
 def test_gradients(crf: CRF) -> None:
     emissions = some_emissions().requires_grad_()
     tags = torch.tensor([[0, 1, -1, 2], [1, 0, 0, 0], [0, 0, 0, 0], [2, 2, 1, 0]])

@@ -35,6 +35,13 @@ def test_a_mask_is_true_where_there_is_a_step(lengths: list[int]) -> None:
     assert mask.tolist() == [[step < length for step in range(STEPS)] for length in lengths]
 
 
+@pytest.mark.parametrize("lengths", [None, 3, torch.tensor(3)], ids=["none", "a number", "a tensor of one"])
+def test_lengths_that_are_no_list_are_refused(lengths: Any) -> None:
+    for use in (mask_of, counts_of, Packing):
+        with pytest.raises(DataError, match=r"lengths: expected \(batch,\) of whole numbers, received"):
+            use(lengths, STEPS)
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 def test_each_sequence_is_turned_within_its_own_length(lengths: list[int], batch_first: bool) -> None:

@@ -18,7 +18,7 @@ from seesay.metrics.spans import evaluate_spans
 from seesay.recipe import AnyRecipe, read_recipe, write_recipe
 from seesay.run import Check, Notice, resume, train
 from seesay.tagger import Tagger
-from seesay.tasks.tag import evaluate
+from seesay.tasks.tag import evaluate, train_and_dev
 from seesay.tasks.tag_report import write_tag_report
 
 Make = Callable[..., AnyRecipe]
@@ -73,6 +73,13 @@ def frame_run(tagging: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def notices(recipe: AnyRecipe, path: Path) -> list[str]:
     return [event.text for event in train(recipe, path) if isinstance(event, Notice)]
+
+
+def test_runs_of_other_seeds_choose_by_the_same_part(tagging: Make) -> None:
+    one, other = (train_and_dev(tagging("numpy", 'data.dev=""', f"seed={seed}")) for seed in (1, 2))  # type: ignore[arg-type]
+    assert one == other and [len(part.sequences) for part in one] == [54, 6]
+    drawn = train_and_dev(tagging("numpy", 'data.dev=""', "data.split_seed=2"))  # type: ignore[arg-type]
+    assert drawn[1] != one[1]
 
 
 def test_letters_and_a_crf_learn_spans(span_run: Path) -> None:
@@ -264,6 +271,15 @@ def test_sentences_that_break_the_constraints_are_named(tagging: Make, tmp_path:
         DataError, match=r"train\.conll: sentence 2: received 'O I-X', which is not BIO; .*leave constr"
     ):
         list(train(tagging("torch", *data), tmp_path / "run"))
+
+
+def test_development_sentences_that_break_the_constraints_are_told(tagging: Make, tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("a\tB-X\nb\tI-X\n\nc\tO\n\n" * 2, encoding="utf-8")
+    (tmp_path / "dev.conll").write_text("c\tO\na\tI-X\n\nc\tO\n", encoding="utf-8")
+    data = [f'data.{name}="{tmp_path}/{name}.conll"' for name in ("train", "dev")]
+    events = train(tagging("torch", *data, *WITH_CRF, PLAIN_LOSS, "stages.0.epochs=1"), tmp_path / "run")
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert any("tags of 1 of 2 sentences are not BIO, which model.constraints never say" in text for text in told)
 
 
 @pytest.mark.parametrize(

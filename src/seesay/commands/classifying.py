@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seesay.commands.options import Device, On, OnBad, Run, keep_json
+from seesay.commands.options import Device, On, OnBad, Run, keep_json, typed_lines
 
 if TYPE_CHECKING:
     from seesay.classifier import Classifier
@@ -39,7 +39,7 @@ def classify(
     classifier = Classifier.open(run, device, engine.value if engine else None)  # nobody should type for a wrong run
     if sys.stdin.isatty():
         print("Type texts, each on a line; Ctrl-D on a line of its own ends them.", file=sys.stderr)
-    texts = _typed(encoding)
+    texts = typed_lines(encoding)
     bad = _without_words(texts, classifier, on_bad)
     found = [[] if number in bad else some[:n_best] for number, some in enumerate(classifier.classify(texts))]
     if as_json:
@@ -51,14 +51,6 @@ def classify(
         return
     for some in found:
         print("\t".join(guess.label if n_best == 1 else f"{guess.label} {guess.probability:.3f}" for guess in some))
-
-
-def _typed(encoding: str) -> list[str]:
-    """The lines of standard input; only a line feed ends one, as in files of labelled texts."""
-    from seesay.data.labels import decoded
-
-    text = decoded(sys.stdin.buffer.read(), encoding, "standard input", ", line ")
-    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def _without_words(texts: list[str], classifier: Classifier, on_bad: OnBad) -> set[int]:
@@ -76,18 +68,13 @@ def _without_words(texts: list[str], classifier: Classifier, on_bad: OnBad) -> s
     return set(bad)
 
 
-def evaluate_classifier(run: Path, split: str, json_file: Path | None, without_use: list[str]) -> None:
-    """Print how well a run labels a split; `without_use` are the options given that a classifier has no use for."""
-    from seesay.errors import RecipeError
+def evaluate_classifier(run: Path, split: str, json_file: Path | None) -> None:
+    """Print how well a run labels a split."""
     from seesay.progress import bar
-    from seesay.tasks.classify import evaluate as evaluate_labels
+    from seesay.tasks.classify import evaluate
 
-    if without_use:
-        raise RecipeError(
-            f"{', '.join(without_use)}: received for {run}, a classifier; expected for a captioner; omit it."
-        )
     with bar("labels", "texts") as advance:
-        scores, written = evaluate_labels(run, split, advance)
+        scores, written = evaluate(run, split, advance)
     print("\n".join(described(scores)))
     print(f"labelled texts: {written}")
     keep_json(json_file, scores.to_json())
@@ -103,5 +90,5 @@ def described(scores: LabelScores) -> list[str]:
     ]
     for label, one in hardest:
         lines.append(f"{label:<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:5.3f}  {one.texts:6,}")
-    taken = ", ".join(f"{found} for {gold} {count}" for gold, found, count in scores.mistakes()[:SHOWN])
+    taken = ", ".join(f"{gold} for {found} {count}" for gold, found, count in scores.mistakes()[:SHOWN])
     return [*lines, f"most often mistaken: {taken}"] if taken else lines

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from seesay.commands.asking import evaluate_asker, refuse_for_asker
+from seesay.commands.asking import evaluate_asker
 from seesay.commands.classifying import evaluate_classifier
 from seesay.commands.naming import evaluate_namer
-from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json
+from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json, refuse
+from seesay.commands.tagging import evaluate_tagger
 
 
 class Precision(enum.Enum):
@@ -105,33 +106,47 @@ def evaluate(
 
     Example: `seesay evaluate runs/demo --split dev --beam 5 --json scores.json`
     """
+    from seesay.recipe import AskRecipe, ClassifyRecipe, ConceptRecipe, TagRecipe
+    from seesay.restoring import TRAINED, recipe_in
+
+    recipe = recipe_in(run)
+    search = {"method": "beam" if beam else None, "beam": beam, "length_penalty": length_penalty}
+    search |= {"min_length": min_length, "no_repeat_ngram": no_repeat}
+    searching: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
+    searching |= {"--no-repeat": no_repeat}
+    computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value}
+    others = {"--captions": captions, "--features": features}
+    match recipe:
+        case TagRecipe():
+            refuse(run, TRAINED[recipe.task], searching | computing | others)
+            evaluate_tagger(run, split, json_file)
+        case ClassifyRecipe():
+            refuse(run, TRAINED[recipe.task], searching | computing | others)
+            evaluate_classifier(run, split, json_file)
+        case ConceptRecipe():
+            refuse(run, TRAINED[recipe.task], searching | computing)
+            evaluate_namer(run, split, captions, features, json_file)
+        case AskRecipe():
+            refuse(run, TRAINED[recipe.task], others | computing)
+            evaluate_asker(run, split, search, json_file)
+        case _:
+            _evaluate_captioner(run, split, search, captions, features, precision, json_file)
+
+
+def _evaluate_captioner(
+    run: Path,
+    split: str,
+    search: dict[str, Any],
+    captions: Path | None,
+    features: Path | None,
+    precision: Precision,
+    json_file: Path | None,
+) -> None:
     from seesay import evaluation
     from seesay.captioner import with_options
     from seesay.progress import bar, print_scores, tell
-    from seesay.recipe import AskRecipe, ClassifyRecipe, ConceptRecipe, TagRecipe
-    from seesay.restoring import recipe_in
 
-    recipe = recipe_in(run)
-    if isinstance(recipe, TagRecipe | ClassifyRecipe):
-        given: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
-        given |= {"--no-repeat": no_repeat, "--captions": captions, "--features": features}
-        judge = _evaluate_tagger if isinstance(recipe, TagRecipe) else evaluate_classifier
-        judge(run, split, json_file, [name for name, value in given.items() if value is not None])
-        return
-    if isinstance(recipe, ConceptRecipe):
-        given = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
-        given |= {"--no-repeat": no_repeat, "--precision": precision.value if precision.value != "float32" else None}
-        unused = [name for name, value in given.items() if value is not None]
-        evaluate_namer(run, split, captions, features, json_file, unused)
-        return
-    if isinstance(recipe, AskRecipe):
-        refuse_for_asker(run, {"--captions": captions, "--features": features, "--precision": precision.value})
-        changes = {"method": "beam" if beam else None, "beam": beam, "length_penalty": length_penalty}
-        evaluate_asker(run, split, changes | {"min_length": min_length, "no_repeat_ngram": no_repeat}, json_file)
-        return
-    decoding = evaluation.decoding_of(run)
-    decoding = with_options(decoding, method="beam" if beam else None, beam=beam, length_penalty=length_penalty)
-    decoding = with_options(decoding, min_length=min_length, no_repeat_ngram=no_repeat)
+    decoding = with_options(evaluation.decoding_of(run), **search)
     with bar("captions", "pictures") as advance:
         result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision.value)
     print_scores(result)
@@ -139,75 +154,23 @@ def evaluate(
     keep_json(json_file, result.to_json())
 
 
-def _evaluate_tagger(run: Path, split: str, json_file: Path | None, without_use: list[str]) -> None:
-    from seesay.errors import RecipeError
-    from seesay.progress import bar, print_tag_scores
-    from seesay.tasks.tag import evaluate as evaluate_tags
-
-    if without_use:
-        raise RecipeError(f"{', '.join(without_use)}: received for {run}, a tagger; expected for a captioner; omit it.")
-    with bar("tags", "sentences") as advance:
-        scores, written = evaluate_tags(run, split, advance)
-    print_tag_scores(scores)
-    print(f"tagged sentences: {written}")
-    keep_json(json_file, scores.to_json())
-
-
-def tag(
-    run: Run,
-    frames: Annotated[Path | None, typer.Option(help="Frames, npz or HDF5, for a tagger of frames.")] = None,
-    device: Device = "cpu",
-    engine: On = None,
-) -> None:
-    """Tag the words of sentences from standard input, one sentence a line, words between spaces.
-
-    Prints a word and its tag a line, and a blank line after each sentence; of frames, the sequence and the frame's
-    number instead of the word.
-
-    Example: `echo "The dog runs ." | seesay tag runs/tagger`
-    """
-    from seesay.tagger import Tagger
-
-    tagger = Tagger.open(run, device, engine.value if engine else None)  # first: nobody should type for a wrong run
-    if frames is not None or tagger.frame_size:
-        for name, tags in tagger.tag_file(frames):
-            print("".join(f"{name}:{number}\t{tag}\n" for number, tag in enumerate(tags)))
-        return
-    if sys.stdin.isatty():
-        print("Type sentences, words between spaces; Ctrl-D on a line of its own ends them.", file=sys.stderr)
-    sentences = [line.split() for line in _typed()]
-    for words, tags in zip(sentences, tagger.tag(sentences), strict=True):
-        print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
-
-
-def _typed() -> list[str]:
-    """The lines of standard input, in UTF-8; only a line feed ends one, as in column files."""
-    from seesay.errors import DataError
-
-    content = sys.stdin.buffer.read()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = content.count(b"\n", 0, fault.start) + 1
-        raise DataError(
-            f"standard input, line {line}: received bytes that are not UTF-8 ({fault.reason}); expected text in UTF-8; "
-            "convert it first."
-        ) from None
-    return text.removesuffix("\n").split("\n") if text else []
-
-
 def report(run: Run) -> None:
     """Write one self-contained page about a run: curves, scores, captions and where the model looked, or mistakes.
 
     Example: `seesay report runs/demo`
     """
-    from seesay.evaluation import write_run_report
+    from seesay.recipe import AskRecipe, ClassifyRecipe, ConceptRecipe, TagRecipe
     from seesay.restoring import recipe_in
-    from seesay.tasks.asking import write_ask_report
-    from seesay.tasks.classify_report import write_classify_report
-    from seesay.tasks.concept_report import write_concept_report
-    from seesay.tasks.tag_report import write_tag_report
 
-    writers = {"concepts": write_concept_report, "tag": write_tag_report, "classify": write_classify_report}
-    writers["ask"] = write_ask_report
-    print(f"report: {writers.get(recipe_in(run).task, write_run_report)(run)}")
+    match recipe_in(run):
+        case TagRecipe():
+            from seesay.tasks.tag_report import write_tag_report as write
+        case ClassifyRecipe():
+            from seesay.tasks.classify_report import write_classify_report as write
+        case ConceptRecipe():
+            from seesay.tasks.concept_report import write_concept_report as write
+        case AskRecipe():
+            from seesay.tasks.asking import write_ask_report as write
+        case _:
+            from seesay.evaluation import write_run_report as write
+    print(f"report: {write(run)}")

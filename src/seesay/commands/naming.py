@@ -46,15 +46,11 @@ def evaluate_namer(
     captions: Path | None,
     features: Path | None,
     json_file: Path | None,
-    without_use: list[str],
 ) -> None:
-    """Print how well a run names what pictures of a split show; `without_use` are options that it has no use for."""
-    from seesay.errors import RecipeError
+    """Print how well a run names what pictures of a split show."""
     from seesay.progress import bar
     from seesay.tasks.concepts import evaluate
 
-    if without_use:
-        raise RecipeError(f"{', '.join(without_use)}: received for {run}, a namer; expected for a captioner; omit it.")
     with bar("concepts", "pictures") as advance:
         scores, written = evaluate(run, split, captions, features, advance)
     print("\n".join(described(scores)))

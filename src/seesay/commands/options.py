@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,3 +40,26 @@ def keep_json(path: Path | None, content: Any) -> None:
 
         write_json(path, content)
         print(f"written: {path}")
+
+
+def refuse(run: Path, what: str, given: Mapping[str, Any]) -> None:
+    """Raises RecipeError for the options that were `given` a value but would have no effect on such a run."""
+    from seesay.errors import RecipeError
+
+    without_use = [name for name, value in given.items() if value is not None]
+    if without_use:
+        raise RecipeError(f"{', '.join(without_use)}: received for {run}, {what}; expected for a captioner; omit it.")
+
+
+def typed_lines(encoding: str | None = None) -> list[str]:
+    """The lines of standard input, in UTF-8 where a command lets nobody name another encoding.
+
+    Only a line feed ends a line, as in files. Raises DataError, with the line, for bytes that are not of the encoding.
+    """
+    from seesay.data.labels import decoded
+
+    advice = ("convert it first",) if encoding is None else ()
+    text = decoded(
+        sys.stdin.buffer.read(), "utf-8" if encoding is None else encoding, "standard input", ", line ", *advice
+    )
+    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -64,10 +64,11 @@ def train(
         events = run.train(chosen, path)
     follow_training(events)
     name = shlex.quote(str(path))
-    uses = {"caption": f"seesay report {name}, seesay caption {name} PHOTO", "tag": f"seesay tag {name} < TEXT"}
+    uses = {"caption": f"seesay report {name}, seesay caption {name} PHOTO"}
+    uses["tag"] = f"seesay report {name}, seesay tag {name} < TEXT"
     uses["ask"] = f"seesay report {name}, seesay ask {name} PHOTO"
     uses["concepts"] = f"seesay report {name}, seesay concepts {name} PHOTO"
-    uses["classify"] = f"seesay classify {name} < TEXT"
+    uses["classify"] = f"seesay report {name}, seesay classify {name} < TEXT"
     print(f"{path}: trained. Next: seesay evaluate {name}, {uses[recipe_in(path).task]}")
 
 

@@ -3,8 +3,8 @@
     Dogs    NNS
     run     VBP
 
-Columns are separated by tabs, or by runs of spaces in a file whose words have no tab. What the CoNLL tasks put in
-between is left out: lines of `-DOCSTART-`, and comments, which are lines that begin with `#` and do not have the
+Columns are separated by tabs, or by runs of blanks in a file whose first word's line has no tab. What the CoNLL tasks
+put in between is left out: lines of `-DOCSTART-`, and comments, which are lines that begin with `#` and do not have the
 columns of a word (the word `#` has) or read `# name = ...`. In CoNLL-U (ten columns, the first one a number) the words
 are in column 1 and the tags in column 3 unless asked otherwise, and ranges (`1-2`) and empty nodes (`1.1`), which are
 no words, are left out. Files packed by gzip are read as they are.
@@ -82,7 +82,8 @@ def read_conll(
             open_, whole = [], True
             continue
         try:
-            if (columns := table.row(number, line)) and (not universal or columns[0].isdecimal()):
+            columns = table.row(number, line)
+            if columns and (not universal or table.is_word(number, columns[0])):
                 open_.append(table.pair(number, columns[word], columns[tag]))
         except DataError as fault:
             if told is None:
@@ -127,6 +128,11 @@ class _Table(NamedTuple):
                 f"{self.path}:{number}: received bytes that are not {name}; expected text in {name}; save it so, or "
                 "name its encoding."
             )
+        if "\r" in line:  # else the words of a whole file could pass for columns of one line
+            raise DataError(
+                f"{self.path}:{number}: received a carriage return within the line; expected lines that end in a line "
+                "feed; convert the line ends."
+            )
         columns = _columns(line, self.tabs)
         comment = line.startswith("#") and (len(columns) != self.width or _SETTING.match(line))
         if comment or columns[0] == "-DOCSTART-":
@@ -138,18 +144,27 @@ class _Table(NamedTuple):
             "correct the line."
         )
 
+    def is_word(self, number: int, place: str) -> bool:
+        """Whether the first column of a line of CoNLL-U is that of a word, not of a range or an empty node."""
+        if _NUMBER.fullmatch(place):
+            return place.isdecimal()
+        raise DataError(
+            f"{self.path}:{number}: received {place[:40]!r} in the first column; expected the word's number, as in "
+            "CoNLL-U; correct the line."
+        )
+
     def pair(self, number: int, word: str, tag: str) -> tuple[str, str]:
-        """A word and its tag, neither of them empty."""
+        """A word and its tag, neither of them empty; blanks around a tag, which nobody sees, make no other tag."""
         if not word.strip() or not tag.strip():
             raise DataError(
                 f"{self.path}:{number}: received the word {word[:40]!r} with the tag {tag[:40]!r}; expected both; "
                 "fill in what is empty."
             )
-        return word, tag
+        return word, tag.strip()
 
 
 def _columns(line: str, tabs: bool) -> list[str]:
-    return line.split("\t") if tabs else re.split(" +", line.strip(" "))
+    return line.split("\t") if tabs else re.split("[ \t]+", line.strip(" \t"))  # no word may hold a tab
 
 
 def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ NumPy writes one with `np.savez(path, **{"one/frames": x, "one/labels": y})`, h5
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,8 @@ from seesay.errors import DataError
 ENDINGS = (".npz", ".h5", ".hdf5")
 LARGEST = 1 << 32  # bytes that the arrays of one file may take: a small packed file can claim any number
 _DEEPEST = 8  # groups within groups; hard links can go round in a circle
-_LAYOUT = "expected NAME/frames (T, D) of numbers and NAME/labels (T,) for each sequence"
+_LAYOUT = "expected NAME/frames (T, D) of numbers and NAME/labels (T,), text or whole numbers, for each sequence"
+_TEXT, _BREAKS = "iuU", re.compile("[\t\n\r]")  # kinds of labels; what would end a column where labels are written
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -70,7 +72,8 @@ def _sequence(where: str, name: str, arrays: Arrays, size: int | None) -> Frames
     frames, labels = arrays.get(f"{name}/frames"), arrays.get(f"{name}/labels")
     if frames is None or labels is None:
         raise DataError(f"{where}: received no {'frames' if frames is None else 'labels'}; {_LAYOUT}; add them.")
-    if frames.ndim != 2 or frames.dtype.kind not in "biuf" or labels.ndim != 1 or labels.dtype.kind not in "iuU":
+    told = labels.dtype.kind in _TEXT or not labels.size  # np.array([]) is of fractions
+    if frames.ndim != 2 or frames.dtype.kind not in "biuf" or labels.ndim != 1 or not told:
         raise DataError(
             f"{where}: received frames {frames.shape} of {frames.dtype} and labels {labels.shape} of {labels.dtype}; "
             f"{_LAYOUT}; write them so."
@@ -92,6 +95,10 @@ def _sequence(where: str, name: str, arrays: Arrays, size: int | None) -> Frames
     texts = tuple(str(label) for label in labels.tolist())
     if not all(map(str.strip, texts)):
         raise DataError(f"{where}: received an empty label; expected text or a whole number; fill it in.")
+    if wrong := next(filter(_BREAKS.search, (name, *texts)), None):
+        raise DataError(
+            f"{where}: received {wrong[:40]!r}; expected names and labels of one line without a tab; rename."
+        )
     return Frames(name, real, texts)
 
 

@@ -133,6 +133,11 @@ def _labelled(label: str, line: str, place: str) -> Labelled | str:
     """The text of a line, or what is wrong with it."""
     if not line.strip():
         return f"{place}: received an empty line; expected a text; remove it, or say data.on_bad = 'skip'."
+    if "\r" in line:  # else all texts of a file could pass for one
+        return (
+            f"{place}: received a carriage return within the line; expected lines that end in a line feed; convert the "
+            "line ends."
+        )
     if not label:
         label, tab, line = line.partition("\t")
         if not (tab and label.strip() and line.strip()):
@@ -157,10 +162,13 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     return enumerate((line.rstrip("\r") for line in lines), start=1)
 
 
-def decoded(content: bytes, encoding: str, source: str, before_line: str) -> str:
+def decoded(
+    content: bytes, encoding: str, source: str, before_line: str, advice: str = "name its encoding, or convert it first"
+) -> str:
     """The text that the bytes of `source` are in that encoding, without a byte order mark.
 
-    Raises DataError that names the line, after `source` and `before_line`, or for an encoding that there is not.
+    Raises DataError that names the line, after `source` and `before_line`, and ends with the `advice`; or one for an
+    encoding that there is not.
 
     >>> decoded(b"caf\\xe9", "latin-1", "menu.txt", ":")
     'café'
@@ -176,5 +184,5 @@ def decoded(content: bytes, encoding: str, source: str, before_line: str) -> str
         line = content.count(b"\n", 0, fault.start) + 1
         raise DataError(
             f"{source}{before_line}{line}: received bytes that are not {encoding.upper()} ({fault.reason}); expected "
-            f"text in {encoding.upper()}; name its encoding, or convert it first."
+            f"text in {encoding.upper()}; {advice}."
         ) from None

@@ -36,6 +36,9 @@ class Engine(Protocol):
     def check(self, stages: Sequence[AnyStage], training: Training) -> None:
         """Raises RecipeError for what this engine does not do: it is refused, not left out."""
 
+    def complete(self, task: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A model's settings with the defaults of those not given, so that no later default can change the model."""
+
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model; `sizes` are those that the data decide."""
 

@@ -30,6 +30,7 @@ from seesay.training.worth import Judge
 MODELS: dict[str, dict[str, Any]] = {"caption": {"captioning_rnn": Captioner}, "tag": {"bilstm_tagger": Tagger}}
 _NOT_SETTINGS = {"dtype", "seed", "pad"}
 _OF_TORCH_ALONE = ("characters", "crf", "constraints", "variational")  # settings of a tagger
+_OF_LETTERS = {"character_size", "filter_size", "window_size"}  # without letters they say nothing
 
 
 class NumpyEngine:
@@ -60,17 +61,25 @@ class NumpyEngine:
                         "or take engine 'torch'."
                     )
 
-    def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
-        """A fresh model."""
+    def complete(self, task: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings of a model."""
         known = MODELS.get(task, {})
         if name not in known:
             raise _unknown(name, task)
         parameters = inspect.signature(known[name].__init__).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in _NOT_SETTINGS}
         if task == "tag":
-            settings = _without_torchs(settings, sizes)
+            settings = _without_torchs(settings)
         check_settings(name, settings, defaults)
-        return known[name](**sizes, **settings, seed=seed)
+        return defaults | dict(settings)
+
+    def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
+        """A fresh model."""
+        if "frame_size" in sizes:
+            raise RecipeError(
+                "data.train: received frames with engine 'numpy', which reads words; take engine 'torch'."
+            )
+        return MODELS[task][name](**sizes, **self.complete(task, name, settings), seed=seed)
 
     def move(self, model: Any, device: str) -> Any:
         """The model itself; there is only the CPU."""
@@ -214,7 +223,7 @@ def _unknown(name: str, task: str) -> RecipeError:
     )
 
 
-def _without_torchs(settings: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, Any]:
+def _without_torchs(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A tagger's settings without those that only torch's has; RecipeError where one of these is asked for."""
     for key in _OF_TORCH_ALONE:
         if settings.get(key):
@@ -222,9 +231,7 @@ def _without_torchs(settings: Mapping[str, Any], sizes: Mapping[str, Any]) -> di
                 f"model.{key}: received {settings[key]!r} with engine 'numpy', which has none; expected it to be left "
                 "out; or take engine 'torch'."
             )
-    if "frame_size" in sizes:
-        raise RecipeError("data.train: received frames with engine 'numpy', which reads words; take engine 'torch'.")
-    return {key: value for key, value in settings.items() if key not in _OF_TORCH_ALONE}
+    return {key: value for key, value in settings.items() if key not in {*_OF_TORCH_ALONE, *_OF_LETTERS}}
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:

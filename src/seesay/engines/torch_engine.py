@@ -41,6 +41,11 @@ class TorchEngine:
     def check(self, stages: Sequence[AnyStage], training: Training) -> None:
         """There is nothing that this engine does not do."""
 
+    def complete(self, task: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings of a model."""
+        models.check_task(name, task)
+        return models.complete(name, settings)
+
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
         """A fresh model."""
         models.check_task(name, task)

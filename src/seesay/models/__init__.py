@@ -68,15 +68,27 @@ def build(name: str, settings: Mapping[str, Any], **sizes: Any) -> nn.Module:
     >>> build("captioning_rnn", {"hidden_size": 8}, feature_size=4, vocabulary_size=10).config.hidden_size
     8
     """
-    if name not in names():
-        raise UnknownName("model", name, names())
+    whole = complete(name, settings)
     module = importlib.import_module(f"{__name__}.{name}")
-    check_settings(name, settings, {field.name: field.default for field in dataclasses.fields(module.Config)})
     try:
-        return module.Model(module.Config(**settings), **sizes)
+        return module.Model(module.Config(**whole), **sizes)
     except (ValueError, RuntimeError) as fault:  # torch's own words about a size or a probability
         given = ", ".join(f"{key} {value!r}" for key, value in settings.items())
         raise RecipeError(f"model.{name}: received {given}; no such network: {fault}.") from None
+
+
+def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings given, checked, and the defaults of those that are not; UnknownName for a model that there is not.
+
+    >>> complete("captioning_rnn", {"hidden_size": 8})["hidden_size"], complete("captioning_rnn", {})["cell"]
+    (8, 'lstm')
+    """
+    if name not in names():
+        raise UnknownName("model", name, names())
+    module = importlib.import_module(f"{__name__}.{name}")
+    defaults = {field.name: field.default for field in dataclasses.fields(module.Config)}
+    check_settings(name, settings, defaults)
+    return defaults | dict(settings)
 
 
 def check_task(name: str, task: str) -> None:

@@ -187,4 +187,7 @@ def _check(config: Config, spelled: bool) -> None:
             "crf = true; set it, or leave constraints out."
         )
     if config.characters and not spelled:
-        raise RecipeError("model.characters: received true for data without letters; expected words; leave it out.")
+        raise RecipeError(
+            "model.characters: received true for data without letters, or with none as frequent as data.rare_affixes; "
+            "expected words; give more of them, or leave it out."
+        )

@@ -73,8 +73,8 @@ class CRF(nn.Module):
 
         It is the gradient of the partition's logarithm with respect to the emissions.
         """
-        with torch.enable_grad():
-            leaf = emissions.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():  # a gradient is wanted wherever this is called
+            leaf = emissions.detach().clone().requires_grad_()
             (found,) = torch.autograd.grad(self.log_partition(leaf, lengths).sum(), leaf)
         return found
 

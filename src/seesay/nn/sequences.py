@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesay.errors import DataError
 from seesay.scratch.arrays import expect_lengths
 
 Lengths: TypeAlias = Sequence[int] | NDArray[Any] | Tensor
@@ -27,6 +28,8 @@ def counts_of(lengths: Lengths, steps: int, batch: int | None = None) -> Tensor:
     tensor([2, 0])
     """
     given = lengths.detach().cpu().numpy() if isinstance(lengths, Tensor) else lengths
+    if not np.ndim(given):  # neither has a number of sequences
+        raise DataError(f"lengths: expected (batch,) of whole numbers, received {str(lengths)[:40]}.")
     checked = expect_lengths(given, steps, len(given) if batch is None else batch)
     return torch.from_numpy(checked.astype(np.int64))
 

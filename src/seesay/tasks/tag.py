@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seesay.data.conll import Sentence, read_conll
+from seesay.data.conll import Sentence, known_words, read_conll
 from seesay.data.frame_file import ENDINGS, read_frames
 from seesay.data.frames import Frames, FrameSet
 from seesay.data.sequences import TagSet, hold_out
@@ -63,7 +63,7 @@ class Tags:
         sets = kind.build(train.sequences, lexicon), kind.build(dev.sequences, lexicon, unknown_tags=True)
         if isinstance(sets[0], FrameSet) and isinstance(sets[1], FrameSet):
             _check_sizes(sets[0], sets[1], recipe)
-        notices = (*train.notices, *dev.notices, *_untaught(dev, lexicon))
+        notices = (*train.notices, *dev.notices, *_untaught(dev, lexicon), *_broken(dev, recipe))
         return cls(lexicon, *sets, dev, recipe, notices)
 
     @property
@@ -180,7 +180,7 @@ def evaluate(
     more: dict[str, Any] = {"scheme": recipe.data.scheme, "known_tags": tagger.lexicon.tags}
     if not chosen.of_frames:
         more["words"] = [sentence.words for sentence in chosen.sequences]
-        more["known_words"] = {word for sentence in train.sequences for word in sentence.words}
+        more["known_words"] = known_words(train.sequences)
     scores = evaluate_tags(chosen.tags, found, **more)
     file = folder.predictions(name, "conll")
     make_folder(file.parent)
@@ -210,6 +210,17 @@ def _check_constraints(train: Part, recipe: TagRecipe) -> None:
                 f"{recipe.data.train}: sentence {number}: received '{' '.join(tags):.60}', which is not {scheme}; "
                 "expected tags that model.constraints allow; correct them, or leave constraints out."
             )
+
+
+def _broken(dev: Part, recipe: TagRecipe) -> tuple[str, ...]:
+    """What a person should know of development data that the model's constraints would call impossible."""
+    scheme = recipe.model.settings.get("constraints")
+    if not scheme or not (count := sum(not is_whole(tags, recipe.data.scheme) for tags in dev.tags)):
+        return ()
+    return (
+        f"development data: tags of {count:,} of {len(dev.tags):,} sentences are not {scheme}, which model.constraints "
+        "never say; they count as wrong, and the development loss means nothing.",
+    )
 
 
 def _check_sizes(train: FrameSet, dev: FrameSet, recipe: TagRecipe) -> None:

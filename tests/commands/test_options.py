@@ -1,0 +1,63 @@
+"""What commands have in common: lines that are typed, and options that a run has no use for."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seesay.commands.options import refuse, typed_lines
+from seesay.errors import DataError, RecipeError
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(request.param)))
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a b\r\nc", ["a b", "c"]),
+        (b"\xef\xbb\xbfa\n\nb\n", ["a", "", "b"]),
+        ("a\u2028b\x85c\x0bd".encode(), ["a\u2028b\x85c\x0bd"]),
+    ],
+    ids=["nothing", "a blank line", "of Windows", "a byte order mark", "other ends of lines"],
+    indirect=["typed"],
+)
+def test_a_line_feed_ends_a_line(typed: None, lines: list[str]) -> None:
+    assert typed_lines() == lines
+
+
+@pytest.mark.parametrize("typed", [b"a\ncaf\xe9\n"], ids=["latin-1"], indirect=True)
+@pytest.mark.parametrize(
+    ("encoding", "advice"), [((), "convert it first"), (("utf-8",), "name its encoding, or")], ids=["fixed", "named"]
+)
+def test_who_can_name_an_encoding_is_told_so(typed: None, encoding: tuple[str, ...], advice: str) -> None:
+    with pytest.raises(DataError, match=rf"standard input, line 2: .* not UTF-8 .*; expected text in UTF-8; {advice}"):
+        typed_lines(*encoding)
+
+
+@pytest.mark.parametrize("typed", [b"caf\xe9\n"], ids=["latin-1"], indirect=True)
+def test_another_encoding_is_read_where_it_is_named(typed: None) -> None:
+    assert typed_lines("latin-1") == ["caf\xe9"]
+
+
+@pytest.mark.parametrize("typed", [b"a"], ids=["a"], indirect=True)
+def test_an_encoding_without_a_name_is_refused(typed: None) -> None:
+    with pytest.raises(DataError, match="received the encoding ''"):
+        typed_lines("")
+
+
+def test_options_that_were_given_and_have_no_use_are_named() -> None:
+    refuse(Path("runs/a"), "a tagger", {"--beam": None})
+    with pytest.raises(RecipeError) as fault:
+        refuse(Path("runs/a"), "a tagger", {"--beam": 0, "--features": None, "--min-length": 3})
+    assert str(fault.value) == (
+        "--beam, --min-length: received for runs/a, a tagger; expected for a captioner; omit it."
+    )
