@@ -84,6 +84,11 @@ def test_an_answer_that_cannot_be_heard_is_refused(answer: str, word: str, asker
         asker.ask([b""], answer)
 
 
+def test_an_answer_longer_than_is_ever_heard_is_refused(asker: Asker) -> None:
+    with pytest.raises(RecipeError, match="--answer: received 9 words; expected 8 at most"):
+        asker.ask([b""], "red " * 9)
+
+
 def test_features_of_another_shape_are_refused(asker: Asker) -> None:
     with pytest.raises(DataError, match=r"Features of shape \(1, 4, 13\); expected \(pictures, regions, 12\)"):
         asker.ask_about(np.zeros((1, 4, 13), np.float16), [""])

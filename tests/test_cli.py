@@ -567,22 +567,22 @@ def test_no_command_at_all_lists_them(seesay: Run) -> None:
     ],
 )
 def test_what_the_machine_refuses_is_one_line(
-    fault: Exception, said: str, seesay: Run, monkeypatch: pytest.MonkeyPatch
+    fault: Exception, said: str, place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> Path:
         raise fault
 
     monkeypatch.setattr("seesay.evaluation.write_run_report", fail)
-    assert_one_line(seesay("report", "run"), said)
+    assert_one_line(seesay("report", place.road / "run"), said)
 
 
-def test_a_fault_of_ours_is_not_hidden(seesay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_not_hidden(place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> Path:
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr("seesay.evaluation.write_run_report", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        seesay("report", "run")
+        seesay("report", place.road / "run")
 
 
 def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) -> None:
@@ -618,6 +618,6 @@ def test_ctrl_c_says_how_to_go_on_where_one_can(
 
     monkeypatch.setattr(patched, interrupted)  # what Ctrl-C does to the main thread
     arguments = {"train": place.train(), "features": ["features", place.tmp, "-o", place.tmp / "x.h5"]}
-    done = seesay(*arguments.get(command, [command, *([] if command == "demo" else [place.tmp])]))
+    done = seesay(*arguments.get(command, [command, *([] if command == "demo" else [place.road / "run"])]))
     assert done.code == 130 and done.err.count("\n") == 1
     assert done.err == "stopped\n" if not said else done.err.startswith("stopped; ") and said in done.err

@@ -295,11 +295,7 @@ def some_copy(moments: dict[str, Any], tmp_path: Path) -> Path:
             "received stages.0.learning_rate = 0.02; the run began with 0.01",
         ),
         ("seed = 3", "seed = 4", "received seed = 4; the run began with 3"),
-        (
-            "hidden_size = 16",
-            "hidden_size = 16\ntied = false",
-            "received model.tied = False; the run began with nothing",
-        ),
+        ("tied = true", "tied = false", "received model.tied = False; the run began with True"),
         ("log_every = 1", "log_every = 2", "received training.log_every = 2"),
         ("beam = 3", "beam = 4", "received decoding.beam = 4"),
     ],

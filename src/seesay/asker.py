@@ -16,7 +16,7 @@ from PIL.Image import Image
 from seesay.captioner import BATCH, Caption, Picture
 from seesay.checkpoint import read_checkpoint
 from seesay.data.images import open_picture, to_square
-from seesay.data.questions import encode_answer, pad_answers
+from seesay.data.questions import LONGEST_ANSWER, encode_answer, pad_answers
 from seesay.decoding.settings import Decoding, Hypothesis, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError
@@ -132,6 +132,11 @@ class Asker:
             raise RecipeError(
                 f"--answer: received '{(unknown or [answer])[0]:.40}'; expected words that the model has learned, from "
                 "its questions and their answers; take another answer, or none."
+            )
+        if len(words) > LONGEST_ANSWER:
+            raise RecipeError(
+                f"--answer: received {len(words)} words; expected {LONGEST_ANSWER} at most, as more are never heard; "
+                "take a shorter answer."
             )
 
     def ask_about(

@@ -104,7 +104,7 @@ def evaluate(
         "signature": result.signature,
     }
     write_json(folder.scores(name), result.to_json())
-    write_json(folder.predictions(name), about | {"items": _items(records, found, result)})
+    write_json(folder.predictions(name), about | {"items": items_of(records, found, result)})
     return result
 
 
@@ -164,7 +164,8 @@ def open_features(path: Path, header: dict[str, Any]) -> FeatureStore:
     return store
 
 
-def _items(records: Sequence[Record], found: dict[str, list[Caption]], result: Evaluation) -> list[dict[str, Any]]:
+def items_of(records: Sequence[Record], found: dict[str, list[Caption]], result: Evaluation) -> list[dict[str, Any]]:
+    """What the predictions file says of each picture: its captions, and the scores of the first one."""
     return [
         {
             "id": record.id,

@@ -110,9 +110,14 @@ def print_ask_scores(scores: AskScores) -> None:
         table.add_row(name, f"{value:.4f}")
     _print_below(table, scores.evaluation)
     for name, found in scores.ranking.items():
-        told = ", ".join(f"{key} {value:.3f}" for key, value in found.items() if key != "questions")
         kind = "questions with their answers" if name == "answered" else "questions without an answer"
-        line = f"the true one among 24, of {found['questions']:,.0f} {kind}: {told} (by chance 0.042, 0.125, 12.5)"
+        lines = [f"the true one among 24, of {found['questions']:,.0f} {kind} (by chance 0.042, 0.125, 12.5)"]
+        for ending, way in (("", "probability, as the paper does"), (" per word", "a word's mean log-probability")):
+            told = ", ".join(f"{key} {found[key + ending]:.3f}" for key in ("Rank-1", "Rank-3", "mean_rank"))
+            lines.append(f"  by {way}: {told}")
+        Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if not scores.ranking:
+        line = "the ranking test is left out: too few different questions for 23 wrong ones beside a true one"
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -96,6 +96,28 @@ def test_training_questions_need_their_annotations(tmp_path: Path) -> None:
         read_questions(path)
 
 
+def test_annotations_without_a_type_and_of_signs_alone(tmp_path: Path) -> None:
+    answers = [reply(1, "net", "other") | {"answer_type": None}, reply(2, "?", "other")]
+    path = official(tmp_path, "train2014", [asked(1, 3, "What is it?"), asked(2, 3, "Why?")], answers)
+    (found,) = read_questions(path)
+    # What VQA's people could not say in words cannot be heard: such an answer is not known.
+    assert found.questions == (Question("What is it?", "net"), Question("Why?", "", "other"))
+
+
+@pytest.mark.parametrize(
+    ("questions", "answers", "message"),
+    [
+        ([asked(1, 3, "Why?")], [], "question 1: id 1 has no annotation; expected one"),
+        ([asked(1, 3, "Why?")] * 2, [reply(1, "x", "")], "question 2: id 1 came before; expected each once"),
+        ([asked(1, 3, "Why?")], [reply(1, "x", "")] * 2, "annotation 2: question 1 has an annotation already"),
+    ],
+    ids=["no annotation at all", "a question twice", "an annotation twice"],
+)
+def test_official_pairs_that_do_not_fit(questions: Any, answers: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        read_questions(official(tmp_path, "train2014", questions, answers))
+
+
 def test_the_csv_files_of_one_folder(tmp_path: Path) -> None:
     rows = 'image_id,image_url,questions,ratings\n5,http://a.org/p/5.jpg,"Why, then?---Is it?---",3---4---\n'
     (tmp_path / "coco_train_all.csv").write_text(rows, encoding="utf-8")
@@ -129,6 +151,13 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "a picture twice": ([PLAIN[0], PLAIN[0]], "received the id '7' twice"),
     "nothing": ([], "received no record"),
     "a row that is no object": ([PLAIN[0], 3], "record 2: received 3; expected an object"),
+    "a first row that is no object": ([5, PLAIN[0]], "record 1: received 5; expected an object"),
+    "a question of signs": ([{**PLAIN[0], "questions": ["???"]}], "a question is '\\?\\?\\?'; expected a word in it"),
+    "an answer of signs": (
+        [{**PLAIN[0], "vqa": [{"question": "How many?", "answer": "!"}]}],
+        "the answer to 'How many\\?' is '!'; expected a word in it",
+    ),
+    "a picture elsewhere": ([{**PLAIN[0], "file": "../a.jpg"}], "record 1: the file is '../a.jpg'; expected a path with"),
     "an id that is none": ([{**PLAIN[0], "image_id": None}], "record 1: the id is null; expected a whole number"),
 }
 
@@ -149,8 +178,12 @@ def test_what_is_wrong_is_told_in_one_line(name: str, tmp_path: Path) -> None:
         ("image_id,image_url,questions\n5,http://a.org/,Why?\n", "image_url is 'http://a.org/'; expected an address"),
         ("image_id,image_url,questions\n5,http://a.org/5.jpg,---\n", "row 1: received no question"),
         ("image_id,image_url,questions\n", "received no picture"),
+        ("image_id,image_url,questions\n5,http://[a.org/5.jpg,Why?\n", "image_url is .*; expected an address"),
+        ("image_id,image_url,questions\n5,http://a.org/..,Why?\n", "image_url is .*; expected an address"),
+        ('image_id,image_url,questions\n5,http://a.org/5.jpg,"Why?\n', "expected CSV; check its quotation marks"),
+        (f"image_id,image_url,questions\n5,http://a.org/5.jpg,{'x' * 200_000}\n", "larger than field limit"),
     ],
-    ids=["a column", "an address", "no question", "no row"],
+    ids=["a column", "an address", "no question", "no row", "a bracket", "a folder", "a quote", "a long field"],
 )
 def test_what_is_wrong_with_a_csv(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "coco_train_all.csv"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from seesay.checkpoint import read_checkpoint
-from seesay.data.features import FeatureStore
+from seesay.data.features import FeatureStore, open_writer
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.namer import Namer
 from seesay.run import Advance, Notice, resume, train
@@ -140,6 +140,16 @@ def test_what_is_missing_is_told_before_anything_is_made(
     with pytest.raises((DataError, CheckpointError, RecipeError), match=message):
         list(train(asking(setting), tmp_path / "run"))
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_concepts_of_another_encoder_are_refused(asking: Make, world: Path, tmp_path: Path) -> None:
+    """Features of as many numbers, but not the same ones: they would name concepts at random."""
+    store = FeatureStore(world / "grids.h5")
+    with open_writer(tmp_path / "other.h5", store.ids, store.regions, store.size, "another@1", False) as writer:
+        writer.write(store.ids, store.read(store.ids))
+        writer.finish()
+    with pytest.raises(RecipeError, match=r"data\.concepts: .* expected those of .*other\.h5, another@1 \(12\)"):
+        material(asking, f'data.features="{tmp_path}/other.h5"')
 
 
 def test_another_task_s_run_names_no_concepts(asking: Make, trained: Path) -> None:

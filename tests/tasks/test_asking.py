@@ -64,7 +64,7 @@ def test_the_report(run: Path, scores: AskScores) -> None:
 
 
 def test_what_cannot_be_evaluated(run: Path, trained: Path) -> None:
-    with pytest.raises(CheckpointError, match="received a run of task 'caption'; expected one that asks"):
+    with pytest.raises(CheckpointError, match="received a run of task 'caption'; expected an asker"):
         evaluate(trained)
     with pytest.raises(UnknownName, match="split 'spare'"):
         evaluate(run, "spare")

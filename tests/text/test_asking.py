@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from seesay.text.asking import is_whole, spell
@@ -30,6 +33,19 @@ def test_spelling() -> None:
         ("why", True),
         ("what is the", False),
         ("is he tired or", False),
+        ("what is", False),
+        ("what colour are", False),
+        ("what do you think this is", True),
+        ("is this", False),
+        ("is", False),
+        ("is the man", False),
+        ("is this tennis", True),
+        ("was anyone hurt", True),
+        ("what kind of", False),
+        ("of", True),
+        ("who won", True),
+        ("how many", False),
+        ("how many people", True),
         ("is is it", False),
         ("is it is it red", False),
         ("is it red is it", True),  # said again, but not at once
@@ -38,3 +54,10 @@ def test_spelling() -> None:
 )
 def test_whole_questions(words: str, whole: bool) -> None:
     assert is_whole(words.split()) is whole
+
+
+def test_what_people_ask_is_whole(shared_data: Path) -> None:
+    records = json.loads((shared_data / "vqg_coco" / "questions.json").read_text(encoding="utf-8"))
+    asked = [text for record in records for text in record["questions"]]
+    asked += [pair["question"] for record in records for pair in record["vqa"]]
+    assert len(asked) > 2000 and [text for text in asked if not is_whole(tokenize(text))] == []

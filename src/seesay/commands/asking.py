@@ -43,15 +43,6 @@ def ask(
         print(json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def refuse_for_asker(run: Path, given: dict[str, Any]) -> None:
-    """Raises RecipeError for an option of `seesay evaluate` that would have no effect."""
-    from seesay.errors import RecipeError
-
-    without_use = [name for name, value in given.items() if value not in (None, "float32")]
-    if without_use:
-        raise RecipeError(f"{', '.join(without_use)}: received for {run}, an asker; expected for a captioner; omit it.")
-
-
 def evaluate_asker(run: Path, split: str, changes: dict[str, Any], json_file: Path | None) -> None:
     """Ask about and score a split; `changes` are settings of the search that a person gave."""
     from seesay.captioner import with_options

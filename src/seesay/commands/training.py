@@ -64,12 +64,10 @@ def train(
         events = run.train(chosen, path)
     follow_training(events)
     name = shlex.quote(str(path))
-    uses = {"caption": f"seesay report {name}, seesay caption {name} PHOTO"}
-    uses["tag"] = f"seesay report {name}, seesay tag {name} < TEXT"
-    uses["ask"] = f"seesay report {name}, seesay ask {name} PHOTO"
-    uses["concepts"] = f"seesay report {name}, seesay concepts {name} PHOTO"
-    uses["classify"] = f"seesay report {name}, seesay classify {name} < TEXT"
-    print(f"{path}: trained. Next: seesay evaluate {name}, {uses[recipe_in(path).task]}")
+    uses = {task: f"{task} {name} PHOTO" for task in ("caption", "ask", "concepts")}
+    uses |= {task: f"{task} {name} < TEXT" for task in ("tag", "classify")}
+    use = uses[recipe_in(path).task]
+    print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay {use}")
 
 
 class Kind(enum.Enum):

@@ -141,11 +141,20 @@ def _file(entry: Entry, path: Path) -> str:
     file = entry.file
     if not isinstance(file, str) or not file.strip():
         raise fault(path, entry.where, f"the file is {shown(file)}; expected a path", "name the picture")
+    return file_within(file, path, entry.where)
+
+
+def file_within(file: str, path: Path, where: str) -> str:
+    """The path of a picture, if it is one that stays within the picture folder; DataError at `where` otherwise.
+
+    >>> file_within("beach//1.jpg", Path("captions.json"), "record 1")
+    'beach/1.jpg'
+    """
     if re.match(r"/|[A-Za-z]:", file) or "\\" in file or ".." in PurePosixPath(file).parts:
         problem = f"the file is {shown(file)}; expected a path within the picture folder, with '/' and without '..'"
-        raise fault(path, entry.where, problem, "move the picture there")
+        raise fault(path, where, problem, "move the picture there")
     if re.search(r"[\x00-\x1f\x7f]", file) or file.strip("./") == "":
-        raise fault(path, entry.where, f"the file is {shown(file)}; expected the name of a file", "rename the picture")
+        raise fault(path, where, f"the file is {shown(file)}; expected the name of a file", "rename the picture")
     return str(PurePosixPath(file))
 
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seesay.data.entries import fault, field, identifier, objects, shown
-from seesay.data.records import SPLITS, read_records
+from seesay.data.records import SPLITS, file_within, read_records
 from seesay.errors import DataError, UnknownName
 from seesay.text.json_file import read_json
 from seesay.text.splits import canonical_split
@@ -79,15 +79,17 @@ def read_questions(path: Path | str) -> list[Asked]:
     return found
 
 
-def part_of(asked: Iterable[Asked], name: str, source: Path) -> list[Asked]:
+def part_of(asked: Sequence[Asked], name: str, source: Path) -> list[Asked]:
     """The pictures of one split; UnknownName for no split, DataError where it is empty."""
     wanted = canonical_split(name)
     if wanted is None:
         raise UnknownName("split", name, SPLITS)
     chosen = [one for one in asked if one.split == wanted]
     if not chosen:
+        there = ", ".join(sorted({one.split for one in asked})) or "none"
         raise DataError(
-            f"{source}: received no picture of split '{wanted}'; expected at least one; give some that split."
+            f"{source}: received no picture of split '{wanted}', but of {there}; expected at least one; give some that "
+            "split, or choose another."
         )
     return chosen
 
@@ -101,7 +103,7 @@ def _read(path: Path) -> Iterator[Asked]:
     if isinstance(content, dict) and isinstance(content.get("questions"), list):
         return _pairs(content, path)
     if isinstance(content, list) and any(isinstance(one, dict) and {"questions", "vqa"} & set(one) for one in content):
-        if "image_url" in content[0]:
+        if isinstance(content[0], dict) and "image_url" in content[0]:
             from seesay.data.vqg import of_json
 
             return _grouped(of_json(content, path), path)
@@ -113,7 +115,7 @@ def _start(path: Path) -> bytes:
     """The first letter: JSON shows by it, and whatever else captions come in is left to their reader."""
     try:
         with path.open("rb") as file:
-            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+            return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); expected questions; check the path.") from None
 
@@ -126,22 +128,26 @@ def _captions(path: Path) -> Iterator[Asked]:
 def _plain(content: list[Any], path: Path) -> Iterator[Asked]:
     for number, item in enumerate(objects(content, path, "record"), start=1):
         where = f"record {number}"
-        file = _text(field(item, "file", path, where), "the file", path, where)
+        file = file_within(_text(field(item, "file", path, where), "the file", path, where), path, where)
         split = _text(field(item, "split", path, where), "the split", path, where)
         asked = item.get("questions", [])
         if not isinstance(asked, list):
             raise fault(path, where, f"questions: {shown(asked)}; expected a list of sentences", "correct it")
-        questions = [Question(_text(one, "a question", path, where)) for one in asked]
+        questions = [Question(_words(one, "a question", path, where)) for one in asked]
         questions += [_answered(one, path, where) for one in objects(item.get("vqa", []), path, f"{where}: vqa")]
         name = identifier(item.get("id", item.get("image_id", file)), path, where)
         yield _asked(name, file, split, questions, path, where)
 
 
 def _answered(item: dict[str, Any], path: Path, where: str) -> Question:
-    text = _text(field(item, "question", path, where), "a question", path, where)
-    answer = _text(field(item, "answer", path, where), f"the answer to '{text}'", path, where)
+    text = _words(field(item, "question", path, where), "a question", path, where)
+    answer = _words(field(item, "answer", path, where), f"the answer to '{text}'", path, where)
+    return Question(text, answer, _kind(item))
+
+
+def _kind(item: dict[str, Any]) -> str:
     kind = item.get("answer_type", "")
-    return Question(text, answer, kind if isinstance(kind, str) else "")
+    return kind if isinstance(kind, str) else ""
 
 
 def _asked(name: str, file: str, split: str, questions: list[Question], path: Path, where: str) -> Asked:
@@ -160,14 +166,18 @@ def _pairs(content: dict[str, Any], path: Path) -> Iterator[Asked]:
     subtype = _text(field(content, "data_subtype", path, "its head"), "data_subtype", path, "its head")
     answers = _annotations(path, canonical_split(subtype.partition("-")[0]) == "test")
     grouped: dict[str, list[Question]] = {}
+    seen: set[str] = set()
     for number, item in enumerate(objects(content["questions"], path, "question"), start=1):
         where = f"question {number}"
         name = identifier(field(item, "question_id", path, where), path, where)
-        text = _text(field(item, "question", path, where), "the question", path, where)
-        if answers and name not in answers:
+        text = _words(field(item, "question", path, where), "the question", path, where)
+        if name in seen:
+            raise fault(path, where, f"id {name} came before; expected each once", "download the file again")
+        seen.add(name)
+        if answers is not None and name not in answers:
             raise fault(path, where, f"id {name} has no annotation; expected one", "take files of the same release")
         picture = identifier(field(item, "image_id", path, where), path, where)
-        grouped.setdefault(picture, []).append(Question(text, *answers.get(name, ())))
+        grouped.setdefault(picture, []).append(Question(text, *(answers or {}).get(name, ())))
     for picture, questions in grouped.items():
         year = subtype.partition("-")[2] or subtype  # "test-dev2015" has the pictures of test2015
         folder = f"test{year[-4:]}" if "-" in subtype else subtype
@@ -175,20 +185,22 @@ def _pairs(content: dict[str, Any], path: Path) -> Iterator[Asked]:
         yield _asked(picture, file, subtype.partition("-")[0], questions, path, f"picture {picture}")
 
 
-def _annotations(path: Path, unpublished: bool) -> dict[str, tuple[str, str]]:
-    """Answers and their types by question id; those of the test split were never published."""
+def _annotations(path: Path, unpublished: bool) -> dict[str, tuple[str, str]] | None:
+    """Answers and their types by question id; None for the test split, whose answers were never published."""
     name = re.sub(r"(OpenEnded|MultipleChoice)_", "", path.name).replace("questions", "annotations")
     file = path.with_name(name)
     if unpublished and not file.exists():
-        return {}
+        return None
     content = read_json(file)
     items = content.get("annotations") if isinstance(content, dict) else None
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for number, item in enumerate(objects(items, file, "annotation"), start=1):
         where = f"annotation {number}"
         answer = _text(field(item, "multiple_choice_answer", file, where), "the answer", file, where)
         key = identifier(field(item, "question_id", file, where), file, where)
-        found[key] = (answer, str(item.get("answer_type", "")))
+        if key in found:
+            raise fault(file, where, f"question {key} has an annotation already; expected one", "download it again")
+        found[key] = (answer if any(map(str.isalnum, answer)) else "", _kind(item))  # an answer of signs alone cannot be heard
     return found
 
 
@@ -198,8 +210,16 @@ def _grouped(rows: Iterable[tuple[str, str, list[str]]], path: Path) -> Iterator
     split = (named.pop() or "test") if len(named) == 1 else "test"  # never trained on by mistake
     for number, (name, file, texts) in enumerate(rows, start=1):
         where = f"row {number}"
-        questions = [Question(_text(text, "a question", path, where)) for text in texts]
+        questions = [Question(_words(text, "a question", path, where)) for text in texts]
         yield _asked(name, file, split, questions, path, where)
+
+
+def _words(value: Any, what: str, path: Path, where: str) -> str:
+    """A text with a word in it: from signs alone, such as "???", nothing can be learned."""
+    text = _text(value, what, path, where)
+    if not any(map(str.isalnum, text)):
+        raise fault(path, where, f"{what} is {shown(text)}; expected a word in it", "write one or remove it")
+    return text
 
 
 def _text(value: Any, what: str, path: Path, where: str) -> str:

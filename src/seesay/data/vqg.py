@@ -35,10 +35,13 @@ def read_csv(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         reason = f"not UTF-8 text ({error.reason} at {error.start})"
         raise DataError(f"{path}: {reason}; expected CSV in UTF-8; save it so.") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    for row in reader:
-        where = f"line {reader.line_num}"
-        yield _row({key: value for key, value in row.items() if isinstance(key, str)}, path, where)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            where = f"line {reader.line_num}"
+            yield _row({key: value for key, value in row.items() if isinstance(key, str)}, path, where)
+    except csv.Error as error:
+        raise fault(path, f"line {reader.line_num}", f"{error}; expected CSV", "check its quotation marks") from None
 
 
 def of_json(content: Any, path: Path) -> Iterator[Row]:
@@ -50,10 +53,19 @@ def of_json(content: Any, path: Path) -> Iterator[Row]:
 def _row(item: dict[str, Any], path: Path, where: str) -> Row:
     name = identifier(field(item, "image_id", path, where), path, where)
     address, asked = field(item, "image_url", path, where), field(item, "questions", path, where)
-    file = PurePosixPath(urlsplit(address).path).name if isinstance(address, str) else ""
+    file = _file(address) if isinstance(address, str) else ""
     if not file:
         raise fault(path, where, f"image_url is {shown(address)}; expected an address that ends with a file", "add it")
     texts = asked.split(BETWEEN) if isinstance(asked, str) else asked
     if not isinstance(texts, list):
         raise fault(path, where, f"questions: {shown(asked)}; expected text", f"put '{BETWEEN}' between questions")
     return name, file, [text for text in texts if not isinstance(text, str) or text.strip()]
+
+
+def _file(address: str) -> str:
+    """The last part of an address, without what follows a question mark; nothing where it has none."""
+    try:
+        name = PurePosixPath(urlsplit(address).path).name
+    except ValueError:  # such as half of a bracket
+        return ""
+    return name if name.strip(".") and name.isprintable() else ""

@@ -60,6 +60,7 @@ class Questions:
         check_stores(store, flipped)
         named_by = folder.path / CONCEPTS if begun else locate(recipe.data.concepts)
         namer = Namer.open(named_by, recipe.training.device)
+        _check_encoder(namer, store, recipe)
         if recipe.training.start_from and not begun:
             _check_start(Path(recipe.training.start_from), namer, recipe)
         store.require([one.file for some in parts.values() for one in some], recipe.data.questions)
@@ -168,6 +169,16 @@ def words_of(asked: Sequence[Asked], recipe: AskRecipe, source: Path) -> Vocabul
     first = Vocabulary.load(best_of(Path(recipe.training.start_from)).parent.parent / "vocabulary.json")
     known = set(first.words)
     return Vocabulary((*first.words, *(word for word in own.words if word not in known)), recipe.data.minimum_count)
+
+
+def _check_encoder(namer: Namer, store: FeatureStore, recipe: AskRecipe) -> None:
+    """Features of another encoder, even if of the same size, would name concepts at random."""
+    if namer.header["encoder"] != store.encoder or namer.header["model"]["feature_size"] != store.size:
+        raise RecipeError(
+            f"data.concepts: received '{recipe.data.concepts}', trained on features of {namer.header['encoder']} "
+            f"({namer.header['model']['feature_size']} numbers a region); expected those of {store.path}, "
+            f"{store.encoder} ({store.size}); train both on features of the same encoder."
+        )
 
 
 def _check_start(run: Path, namer: Namer, recipe: AskRecipe) -> None:

@@ -9,23 +9,20 @@ from typing import Any
 
 from seesay.asker import Asker
 from seesay.captioner import Caption, at_once
-from seesay.checkpoint import read_checkpoint
 from seesay.data.features import FeatureStore
-from seesay.data.records import SPLITS, Record
+from seesay.data.records import Record
 from seesay.data.vqa import Asked, part_of, read_questions
 from seesay.decoding.settings import Decoding
-from seesay.errors import CheckpointError, DataError, UnknownName
-from seesay.evaluation import BATCH, Progress, _items, open_features, score_captions
+from seesay.evaluation import BATCH, Progress, is_current, items_of, open_features, score_captions
 from seesay.files import write_json
 from seesay.metrics.diversity import diversity
 from seesay.metrics.files import write_results
 from seesay.metrics.scoring import COCO, Evaluation
 from seesay.recipe import AskRecipe, locate
 from seesay.report.page import write_report
-from seesay.restoring import best_of, recipe_in
+from seesay.restoring import recipe_in
 from seesay.tasks.ranking import ranking
-from seesay.text.json_file import read_json
-from seesay.text.splits import canonical_split
+from seesay.text.splits import known_split
 from seesay.training.folder import RunFolder
 
 HOW = (
@@ -56,16 +53,7 @@ class AskScores:
 
 def decoding_of(run: Path) -> Decoding:
     """The search that the recipe of a run asks for; CheckpointError for a run of another task."""
-    return Decoding(**_recipe_of(run).decoding.model_dump())
-
-
-def _recipe_of(run: Path) -> AskRecipe:
-    recipe = recipe_in(run)
-    if not isinstance(recipe, AskRecipe):
-        raise CheckpointError(
-            f"{run}: received a run of task '{recipe.task}'; expected one that asks; use one of these."
-        )
-    return recipe
+    return Decoding(**recipe_in(run, AskRecipe).decoding.model_dump())
 
 
 def evaluate(
@@ -80,12 +68,10 @@ def evaluate(
     Questions and scores go into the run folder, in files named after the split, and after the search where it is
     another than the recipe's. `tell` hears of METEOR's data being packed, which happens once.
     """
-    recipe, folder, asker = _recipe_of(run), RunFolder(run), Asker.open(run)
+    recipe, folder, asker = recipe_in(run, AskRecipe), RunFolder(run), Asker.open(run)
     usual = decoding_of(run)
     decoding = decoding or usual
-    split = canonical_split(part)
-    if split is None:
-        raise UnknownName("split", part, SPLITS)
+    split = known_split(part)
     other = [f"{key}-{value}" for key, value in vars(decoding).items() if value != vars(usual)[key]]
     name = "-".join([split, *other]).replace("/", "_")
     source = locate(recipe.data.questions)
@@ -119,7 +105,7 @@ def evaluate(
         for record, answer in pairs
     ]
     predictions = folder.predictions(name)
-    write_json(predictions, about | {"items": _items(records, found, result), "answered": replies})
+    write_json(predictions, about | {"items": items_of(records, found, result), "answered": replies})
     return scores, predictions
 
 
@@ -164,18 +150,7 @@ def ask_records(
 
 def write_ask_report(run: Path) -> Path:
     """The page about a run that asks; its development data are asked about first, unless they have been already."""
-    folder, recipe = RunFolder(run), _recipe_of(run)
-    if not _is_current(folder):
+    folder, recipe = RunFolder(run), recipe_in(run, AskRecipe)
+    if not is_current(run, folder.predictions("dev"), folder.scores("dev"), decoding=vars(decoding_of(run))):
         evaluate(run)
     return write_report(run, locate(recipe.data.pictures) if recipe.data.pictures else None, {}, recipe.notice)
-
-
-def _is_current(folder: RunFolder) -> bool:
-    """Whether the questions of the development data come from the checkpoint that is the best now, by this search."""
-    step = read_checkpoint(best_of(folder.path))[1]["progress"]["step"]
-    try:
-        page = read_json(folder.predictions("dev"))
-    except DataError:
-        return False
-    found = (page.get("checkpoint_step"), page.get("decoding")) if isinstance(page, dict) else None
-    return found == (step, vars(decoding_of(folder.path))) and folder.scores("dev").exists()

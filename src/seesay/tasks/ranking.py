@@ -28,8 +28,10 @@ from seesay.data.questions import AskBatch, encode_answer, pad_answers
 from seesay.data.vqa import Asked, Question
 from seesay.metrics.ranking import rank_scores, ranks
 from seesay.text.ptb import tokenize
+from seesay.text.vocabulary import PAD
 
 CONTRASTIVE, PLAUSIBLE, POPULAR, CANDIDATES = 5, 6, 6, 24
+PER_WORD = " per word"
 AT_ONCE = 8  # true questions with their candidates
 _AUXILIARIES = "is are was were am do does did can could will would should has have had may might must"
 _MEASURED = "many much old tall big long high"
@@ -115,6 +117,8 @@ def ranking(
 ) -> dict[str, dict[str, float]]:
     """Rank-1, Rank-3 and the mean rank of true questions, with their number; by chance 0.042, 0.125 and 12.5.
 
+    The paper ranks by p(q | picture, answer), of which short questions have more than long ones; keys that end with
+    `PER_WORD` are of ranks by the mean log-probability of a word, its end counting as one, to which length is nothing.
     "answered" are those of a known answer, which the model is given, "any" those without. A kind of question that the
     data have none of is left out, and all where there are too few different questions for wrong candidates.
     """
@@ -122,15 +126,22 @@ def ranking(
     means = np.stack([features[one.id].astype(np.float32).mean(axis=0) for one in asked])
     concepts = dict(zip(features, asker.namer.probabilities(np.stack(list(features.values()))), strict=True))
     trials = list(make_trials(asked, train, means))
-    found: dict[str, list[NDArray[np.int64]]] = {}
+    found: dict[str, list[NDArray[np.int64]]] = {}  # (2,): the place by probability and that by a word's
     for start in range(0, len(trials), AT_ONCE):
         some = trials[start : start + AT_ONCE]
-        scores = asker.engine.log_likelihoods(
-            asker.model, _batch(asker, some, features, concepts, max_words), asker.device
-        )
-        for trial, place in zip(some, ranks(scores.reshape(len(some), -1), np.zeros(len(some))), strict=True):
+        batch = _batch(asker, some, features, concepts, max_words)
+        scores = asker.engine.log_likelihoods(asker.model, batch, asker.device)
+        ways = (scores, scores / (batch.tokens[:, 1:] != PAD).sum(axis=1))
+        places = [ranks(way.reshape(len(some), -1), np.zeros(len(some))) for way in ways]
+        for trial, place in zip(some, np.stack(places, axis=1), strict=True):
             found.setdefault("answered" if trial.answer else "any", []).append(place)
-    return {name: {**rank_scores(places), "questions": float(len(places))} for name, places in sorted(found.items())}
+    return {name: _summed(np.stack(places)) for name, places in sorted(found.items())}
+
+
+def _summed(places: NDArray[np.int64]) -> dict[str, float]:
+    """The scores of ranks (N, 2)."""
+    by_word = {f"{key}{PER_WORD}": value for key, value in rank_scores(places[:, 1]).items()}
+    return {**rank_scores(places[:, 0]), **by_word, "questions": float(len(places))}
 
 
 def _batch(
