@@ -11,7 +11,7 @@ import pytest
 from seesay.asker import Asker, wide_enough
 from seesay.captioner import Captioner
 from seesay.data.features import FeatureStore
-from seesay.decoding.settings import Decoding
+from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.text.asking import is_whole
 
@@ -92,6 +92,16 @@ def test_an_answer_longer_than_is_ever_heard_is_refused(asker: Asker) -> None:
 def test_features_of_another_shape_are_refused(asker: Asker) -> None:
     with pytest.raises(DataError, match=r"Features of shape \(1, 4, 13\); expected \(pictures, regions, 12\)"):
         asker.ask_about(np.zeros((1, 4, 13), np.float16), [""])
+    with pytest.raises(DataError, match="answers: received 1 for 2 pictures; expected one for each"):
+        asker.ask_about(np.ones((2, 4, 12), np.float16), [""])
+
+
+def test_a_question_cut_short_does_not_hide_the_whole_one(asker: Asker) -> None:
+    """The same words may be found twice: once where the search had to stop, once with their end."""
+    words = asker.vocabulary.encode(["is", "it", "red"])
+    cut, ended = Hypothesis(words, -1.0, False, None), Hypothesis(words, -2.0, True, None)
+    assert [each.score for each in asker._best([cut, ended, ended], 3)] == [-2.0]
+    assert [each.score for each in asker._best([cut], 3)] == [-1.0]
 
 
 def test_the_run_folder_alone_serves(asker_run: Path, features: np.ndarray, tmp_path: Path) -> None:

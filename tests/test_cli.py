@@ -61,7 +61,7 @@ COMMANDS = {
         "run",
     ],
     "ask": ["--answer", "--device", "--json", "--n-best", "--on-bad", "photos", "run"],
-    "concepts": ["--device", "--json", "--top", "photos", "run"],
+    "concepts": ["--device", "--json", "--on-bad", "--top", "photos", "run"],
     "tag": ["--device", "--engine", "--frames", "run"],
     "classify": ["--device", "--encoding", "--engine", "--json", "--n-best", "--on-bad", "run"],
     "report": ["run"],

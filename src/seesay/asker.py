@@ -155,6 +155,8 @@ class Asker:
         size = self.header["model"]["feature_size"]
         if features.ndim != 3 or features.shape[2] != size:
             raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
+        if len(answers) != len(features):
+            raise DataError(f"answers: received {len(answers)} for {len(features)} pictures; expected one for each.")
         if not len(features):
             return []
         if concepts is None:
@@ -165,15 +167,14 @@ class Asker:
         return [self._best(some, n_best) for some in found]
 
     def _best(self, hypotheses: Sequence[Hypothesis], n_best: int) -> list[Caption]:
-        questions = {}
-        whole = []
+        found: list[Caption] = []
+        whole: dict[str, Caption] = {}
         for one in hypotheses:
             tokens = tuple(self.vocabulary.decode(one.tokens))
-            question = Caption(spell(tokens), one.score, tokens, one.attention)
-            if question.text not in questions:
-                questions[question.text] = question
-                whole += [question] if one.ended and is_whole(tokens) else []
-        return (whole or list(questions.values())[:1])[:n_best]
+            found.append(Caption(spell(tokens), one.score, tokens, one.attention))
+            if one.ended and is_whole(tokens):
+                whole.setdefault(found[-1].text, found[-1])
+        return (list(whole.values()) or found[:1])[:n_best]
 
 
 def wide_enough(decoding: Decoding, n_best: int) -> Decoding:

@@ -54,7 +54,9 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
     training = recipe.training.model_dump()
     if training["start_from"]:
         training["start_from"] = str(Path(training["start_from"]).resolve())
-    complete = open_engine(recipe.training.engine).complete(recipe.task, recipe.model.name, recipe.model.settings)
+    engine = open_engine(recipe.training.engine)
+    engine.check(recipe.stages, recipe.training)
+    complete = engine.complete(recipe.task, recipe.model.name, recipe.model.settings)
     sections = {
         "data": type(recipe.data)(**data),
         "model": Model(name=recipe.model.name, **complete),

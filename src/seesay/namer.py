@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,12 +93,23 @@ class Namer:
         """
         return [named for _, named in self.stream(pictures, top)]
 
-    def stream(self, pictures: Iterable[Picture], top: int = 10) -> Iterator[tuple[Picture, list[tuple[str, float]]]]:
-        """Each photograph with its `top` likeliest concepts, as they come; a few photographs are open at a time."""
+    def stream(
+        self, pictures: Iterable[Picture], top: int = 10, on_bad: Callable[[DataError], None] | None = None
+    ) -> Iterator[tuple[Picture, list[tuple[str, float]]]]:
+        """Each photograph with its `top` likeliest concepts, as they come; a few photographs are open at a time.
+
+        With `on_bad`, a picture that cannot be read is told there and left out.
+        """
         batch: list[tuple[Picture, NDArray[np.uint8]]] = []
         for picture in pictures:
-            opened = picture if isinstance(picture, Image) else open_picture(picture)
-            batch.append((picture, to_square(opened, self.encoder.side)))
+            try:
+                opened = picture if isinstance(picture, Image) else open_picture(picture)
+                batch.append((picture, to_square(opened, self.encoder.side)))
+            except DataError as fault:
+                if on_bad is None:
+                    raise
+                on_bad(fault)
+                continue
             if len(batch) == BATCH:
                 yield from self._named(batch, top)
                 batch = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from seesay.commands.asking import ask
 from seesay.commands.describing import evaluate, report
 from seesay.commands.training import train
 from seesay.errors import DataError, RecipeError
+from seesay.progress import print_ask_scores
+from seesay.tasks import asking
 from seesay.vision.extraction import extract
 
 DATA = """
@@ -106,12 +109,25 @@ def test_scores_and_report(place: Path, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert "any answer" in out and "the true answer" in out and "BLEU is COCO's" in out.replace("\n", " ")
     assert f"questions: {place / 'runs/ask/predictions/dev.json'}" in out.replace("\n", "")
+    assert "the ranking test is left out: too few different questions" in out.replace("\n", " ")
     assert {"corpus", "answered", "diversity", "ranking"} <= json.loads(
         (place / "scores.json").read_text("utf-8")
     ).keys()
     report(place / "runs/ask")
     page = (place / "runs/ask/report.html").read_text(encoding="utf-8")
     assert "asks about" in page and "Where it looked for" in page
+
+
+def test_the_ranking_test_is_printed_in_both_ways(place: Path, capsys: Capture) -> None:
+    scores, _ = asking.evaluate(place / "runs/ask")
+    ranks = {"Rank-1": 0.25, "Rank-3": 0.5, "mean_rank": 8.0}
+    other = {f"{key} per word": value / 2 for key, value in ranks.items()}
+    print_ask_scores(dataclasses.replace(scores, ranking={"any": {**ranks, **other, "questions": 1200.0}}))
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "the true one among 24, of 1,200 questions without an answer (by chance 0.042, 0.125, 12.5)",
+        "  by probability, as the paper does: Rank-1 0.250, Rank-3 0.500, mean_rank 8.000",
+        "  by a word's mean log-probability: Rank-1 0.125, Rank-3 0.250, mean_rank 4.000",
+    ]
 
 
 @pytest.mark.parametrize("option", ["captions", "features"])

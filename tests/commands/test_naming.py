@@ -14,6 +14,7 @@ from PIL import Image
 from seesay import namer
 from seesay.commands.describing import Precision, evaluate, report
 from seesay.commands.naming import concepts, described
+from seesay.commands.options import OnBad
 from seesay.errors import DataError, RecipeError
 from seesay.metrics.naming import evaluate_naming
 from seesay.namer import Namer
@@ -56,6 +57,17 @@ def test_concepts_are_printed_a_line_each(
         for line in (str(photo), *(f"  {word} {chance:.3f}" for word, chance in named))
     ]
     assert capsys.readouterr().out.splitlines() == lines and len(lines) == 8
+
+
+def test_a_photograph_that_cannot_be_read(
+    naming_run: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"bad\.jpg"):
+        concepts(naming_run, [tmp_path / "bad.jpg"])
+    concepts(naming_run, [tmp_path / "bad.jpg", photos[0]], on_bad=OnBad.SKIP)
+    out, err = capsys.readouterr()
+    assert err.startswith("skipped: ") and "bad.jpg" in err and out.startswith(str(photos[0]))
 
 
 def test_concepts_as_json(naming_run: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

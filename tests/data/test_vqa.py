@@ -157,7 +157,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
         [{**PLAIN[0], "vqa": [{"question": "How many?", "answer": "!"}]}],
         "the answer to 'How many\\?' is '!'; expected a word in it",
     ),
-    "a picture elsewhere": ([{**PLAIN[0], "file": "../a.jpg"}], "record 1: the file is '../a.jpg'; expected a path with"),
+    "a picture elsewhere": (
+        [{**PLAIN[0], "file": "../a.jpg"}],
+        "record 1: the file is '../a.jpg'; expected a path with",
+    ),
     "an id that is none": ([{**PLAIN[0], "image_id": None}], "record 1: the id is null; expected a whole number"),
 }
 

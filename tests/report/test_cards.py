@@ -63,6 +63,14 @@ def test_a_card_without_a_grid_shows_photograph_and_caption_alone(demo_pictures:
     assert "<details open><summary>What 2 people wrote" in html
 
 
+def test_the_sentence_of_an_asker_is_a_question(demo_pictures: Path) -> None:
+    photo = read_photo(demo_pictures / "000000012280.jpg")
+    html = card(item(), 1, 16, 2.0, photo, None, "dev-1", asks=True)
+    assert "</span>?</h3>" in html and "the question is: " in html and "against people&#x27;s questions" in html
+    assert "caption" not in html.replace("figcaption", "")
+    assert "?</h3>" not in card(item(), 1, 16, 2.0, photo, None, "dev-1")
+
+
 def test_a_card_without_a_photograph_shows_the_caption() -> None:
     html = card(item(), 1, 1, 0.0, None, None, "dev-1")
     assert "<img" not in html and '<span class="word">dog</span>' in html and 'width="0.0"' in html

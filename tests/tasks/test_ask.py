@@ -149,7 +149,7 @@ def test_concepts_of_another_encoder_are_refused(asking: Make, world: Path, tmp_
         writer.write(store.ids, store.read(store.ids))
         writer.finish()
     with pytest.raises(RecipeError, match=r"data\.concepts: .* expected those of .*other\.h5, another@1 \(12\)"):
-        material(asking, f'data.features="{tmp_path}/other.h5"')
+        material(asking, f'data.features="{tmp_path}/other.h5"', 'data.flipped=""')
 
 
 def test_another_task_s_run_names_no_concepts(asking: Make, trained: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import pytest
 from seesay.asker import Asker
 from seesay.data.questions import AskBatch
 from seesay.data.vqa import Asked, Question
-from seesay.tasks.ranking import CANDIDATES, Trial, kind_of, make_trials, ranking
+from seesay.tasks.ranking import CANDIDATES, Trial, kind_of, make_trials, ranking, some_of
 from seesay.text.ptb import tokenize
 
 COLOURS = ["red", "blue", "green", "white", "black", "pink", "brown", "grey"]
@@ -162,11 +163,19 @@ def test_ranks_of_a_model_that_knows_the_picture() -> None:
     assert {key: found["any"][key] for key in last} == last and found["any"]["questions"] == 16.0
 
 
+def test_of_many_pictures_some_are_taken_as_if_drawn() -> None:
+    many = [Asked(str(number), f"{number}.jpg", "dev", (Question("Why?"),)) for number in range(1000)]
+    some = some_of(many)
+    assert len(some) == 500 and some == [one for one in many if one in set(some)]
+    assert 230 < sum(one in set(some) for one in many[:500]) < 270  # from everywhere
+    assert some_of(many[:400]) == many[:400]
+
+
 class Uneven(Judge):
     """Finds longer questions likelier by the word, and less likely as wholes."""
 
     def of(self, batch: AskBatch, row: int) -> float:
-        return -float(len(model_words(batch.tokens[row])) + 1) ** 0.5
+        return -math.sqrt(len(model_words(batch.tokens[row])) + 1)
 
 
 def test_ranks_by_a_word_s_mean_turn_where_wholes_and_words_disagree() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seesay.commands.options import Device, Run, keep_json
+from seesay.commands.options import Bad, Device, OnBad, Run, keep_json
 
 if TYPE_CHECKING:
     from seesay.metrics.naming import ConceptScore, NamingScores
@@ -20,6 +21,7 @@ def concepts(
     run: Run,
     photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
     top: Annotated[int, typer.Option(min=1, help="How many concepts a photograph, the likeliest first.")] = 10,
+    on_bad: Bad = OnBad.STOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -29,8 +31,9 @@ def concepts(
     """
     from seesay.namer import Namer
 
+    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
-    for photo, named in Namer.open(run, device).stream(photos, top):
+    for photo, named in Namer.open(run, device).stream(photos, top, told):
         if as_json:
             some = [{"concept": word, "probability": probability} for word, probability in named]
             listed.append({"file": str(photo), "concepts": some})

@@ -200,7 +200,8 @@ def _annotations(path: Path, unpublished: bool) -> dict[str, tuple[str, str]] | 
         key = identifier(field(item, "question_id", file, where), file, where)
         if key in found:
             raise fault(file, where, f"question {key} has an annotation already; expected one", "download it again")
-        found[key] = (answer if any(map(str.isalnum, answer)) else "", _kind(item))  # an answer of signs alone cannot be heard
+        heard = any(map(str.isalnum, answer))  # signs alone are not: such an answer counts as not known
+        found[key] = (answer if heard else "", _kind(item))
     return found
 
 

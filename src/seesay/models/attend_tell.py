@@ -115,7 +115,7 @@ class Model(nn.Module):
         i, f, g, o = gates.chunk(4, dim=1)
         cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
         hidden = torch.sigmoid(o) * torch.tanh(cell)
-        return context, state._replace(hidden=hidden, cell=cell, attention=weights)
+        return context, state._replace(hidden=hidden, cell=cell, attention=weights.float())
 
     def _logits(self, words: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
         mixed = words + self.mix_hidden(hidden) + self.mix_context(context)

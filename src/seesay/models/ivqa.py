@@ -180,7 +180,7 @@ class Model(nn.Module):
         context, weights = regions.attend(self.attention, self.attention.queries(z))
         joint = self.joint(context, z)
         said = hidden + joint if self.config.residual else joint
-        return self.head(self.back(self.dropout(said))), weights.mean(1)
+        return self.head(self.back(self.dropout(said))), weights.mean(1).float()
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits (N, V) of the next word after `tokens` (N,)."""

@@ -114,7 +114,7 @@ class Model(nn.Module):
         context, weights = state.regions.attend(self.attention, self.query(looking))
         gates = self.telling(torch.cat([context, looking, state.telling], dim=1))
         telling, telling_cell = _lstm(gates, state.telling_cell)
-        return State(weights, looking, looking_cell, telling, telling_cell, state.picture, state.regions)
+        return State(weights.float(), looking, looking_cell, telling, telling_cell, state.picture, state.regions)
 
     def _logits(self, telling: Tensor) -> Tensor:
         return self.head(self.back(self.dropout(telling)))

@@ -60,16 +60,21 @@ def read_photo(file: Path) -> Photo:
     return Photo(data_uri(large, "image/jpeg"), data_uri(small, "image/jpeg"), width, height)
 
 
-def card(item: Item, rank: int, of: int, top: float, photo: Photo | None, credit: Credit | None, key: str) -> str:
-    """One picture as an HTML article; `key` is its id on the page, `top` the score that fills the bar."""
+def card(
+    item: Item, rank: int, of: int, top: float, photo: Photo | None, credit: Credit | None, key: str, asks: bool = False
+) -> str:
+    """One picture as an HTML article; `key` is its id on the page, `top` the score that fills the bar.
+
+    With `asks` its sentence is a question.
+    """
     heats = _heats(item.attention) if photo else []
-    figure = _figure(item, photo, credit, bool(heats)) if photo else ""
+    figure = _figure(item, photo, credit, bool(heats), asks) if photo else ""
     strip = _strip(item, photo, heats, key) if photo and heats else ""
     folded = _folded(item, unfold=not strip)
     return (
         f'<article class="card" id="{key}">{figure}<div class="words">'
-        f'<h3 class="said">{_sentence(item.tokens)}</h3>{_score(item.score, rank, of, top)}{strip}{folded}'
-        f"</div></article>"
+        f'<h3 class="said">{_sentence(item.tokens)}{"?" if asks else ""}</h3>'
+        f"{_score(item.score, rank, of, top, asks)}{strip}{folded}</div></article>"
     )
 
 
@@ -80,8 +85,9 @@ def _heats(attention: npt.NDArray[np.float64] | None) -> list[tuple[str, float]]
     return [(data_uri(heat_png(row), "image/png"), spread(row)) for row in attention]
 
 
-def _figure(item: Item, photo: Photo, credit: Credit | None, attends: bool) -> str:
-    alt = escape(f"Photograph {item.file}; the caption is: {' '.join(item.tokens)}")
+def _figure(item: Item, photo: Photo, credit: Credit | None, attends: bool, asks: bool) -> str:
+    said = f"the question is: {' '.join(item.tokens)}?" if asks else f"the caption is: {' '.join(item.tokens)}"
+    alt = escape(f"Photograph {item.file}; {said}")
     line = f'<span class="credit">{credit.html()}</span>' if credit else ""
     shape = "stage tall" if photo.height > photo.width else "stage"
     play = '<button class="play" type="button" hidden>Watch it look</button>' if attends else ""
@@ -99,10 +105,11 @@ def _sentence(tokens: Sequence[str]) -> str:
     return " ".join(f'<span class="word">{escape(word)}</span>' for word in tokens)
 
 
-def _score(score: float, rank: int, of: int, top: float) -> str:
+def _score(score: float, rank: int, of: int, top: float, asks: bool) -> str:
+    what = "question against people's questions" if asks else "caption against its human captions"
     share = min(max(score / top, 0.0), 1.0) * 100 if top > 0 else 0.0
     return (
-        f'<p class="score" title="CIDEr-D of this caption against its human captions">'
+        f'<p class="score" title="CIDEr-D of this {escape(what)}">'
         f'<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="rail" width="100" height="6"/><rect class="fill" width="{share:.1f}" height="6"/></svg>'
         f"<span>CIDEr-D <b>{score:.2f}</b></span><span>{rank:,} of {of:,}</span></p>"

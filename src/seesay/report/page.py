@@ -124,12 +124,13 @@ def _scores(split: Split) -> str:
         for name in names
     )
     drawing = curves.histogram([item.score for item in split.items], "CIDEr-D of a picture")
+    said = "questions" if split.asks else "captions"
     return (
         f'<div class="pair"><div><table class="scores"><caption>{escape(split.name)}: {len(split.items):,} pictures'
         f"</caption><tbody>{rows}</tbody></table>"
         f"{_FLATTERS if split.name == 'dev' else ''}"
         f'<p class="signature">signature <code>{escape(split.signature)}</code></p></div>'
-        f'<figure class="panel"><figcaption><b>Picture by picture</b> how many captions got which score</figcaption>'
+        f'<figure class="panel"><figcaption><b>Picture by picture</b> how many {said} got which score</figcaption>'
         f"{drawing}</figure></div>"
     )
 
@@ -157,6 +158,7 @@ def _group(group: Group, split: Split, pictures: Path | None, credits: Mapping[s
             photo=read_photo(pictures / item.file) if pictures else None,
             credit=credits.get(item.file),
             key=f"{key}-{rank}",
+            asks=split.asks,
         )
         for rank, item in group.items
     )

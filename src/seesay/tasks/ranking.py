@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ from seesay.text.vocabulary import PAD
 
 CONTRASTIVE, PLAUSIBLE, POPULAR, CANDIDATES = 5, 6, 6, 24
 PER_WORD = " per word"
+MOST = 500  # pictures: every question is held against those about all the others
+AT_HAND = 2**16  # questions of which is remembered what they ask for
 AT_ONCE = 8  # true questions with their candidates
 _AUXILIARIES = "is are was were am do does did can could will would should has have had may might must"
 _MEASURED = "many much old tall big long high"
@@ -47,6 +50,7 @@ class Trial(NamedTuple):
     candidates: tuple[Words, ...]
 
 
+@lru_cache(AT_HAND)
 def kind_of(question: Question) -> str:
     """The type of a question's answer as VQA has it: as the data say, or else as the answer or the question tells.
 
@@ -61,6 +65,11 @@ def kind_of(question: Question) -> str:
     else:
         yes_no, number = words[0] in _AUXILIARIES.split(), words[0] == "how" and words[1] in _MEASURED.split()
     return "yes/no" if yes_no else "number" if number else "other"
+
+
+@lru_cache(AT_HAND)
+def _said(answer: str) -> Words:
+    return tuple(tokenize(answer))
 
 
 def make_trials(asked: Sequence[Asked], train: Iterable[Asked], features: NDArray[np.floating]) -> Iterator[Trial]:
@@ -96,8 +105,8 @@ def _wrong(
     popular: Sequence[Words],
 ) -> list[Words]:
     """The wrong candidates, as many as can be had up to `CANDIDATES` - 1."""
-    kind, answer = kind_of(true), tokenize(true.answer)
-    same = [words for one, words in others if answer and tokenize(one.answer) == answer]
+    kind, answer = kind_of(true), _said(true.answer)
+    same = [words for one, words in others if answer and _said(one.answer) == answer]
     alike = [words for one, words in others if kind_of(one) == kind]
     groups = (
         ([words for one, words in near if kind_of(one) != kind], CONTRASTIVE),
@@ -112,6 +121,18 @@ def _wrong(
     return list(chosen)
 
 
+def some_of(asked: Sequence[Asked], most: int = MOST) -> list[Asked]:
+    """At most so many of the pictures, in their order; which ones hangs on their ids alone, as if drawn.
+
+    >>> some = [Asked(str(n), f"{n}.jpg", "dev", ()) for n in range(100)]
+    >>> [one.id for one in some_of(some, 3)] == [one.id for one in some_of(some[::-1], 3)][::-1]
+    True
+    """
+    drawn = sorted(asked, key=lambda one: hashlib.sha256(one.id.encode()).digest())[:most]
+    chosen = {one.id for one in drawn}
+    return [one for one in asked if one.id in chosen]
+
+
 def ranking(
     asker: Asker, asked: Sequence[Asked], train: Iterable[Asked], store: FeatureStore, max_words: int
 ) -> dict[str, dict[str, float]]:
@@ -120,8 +141,10 @@ def ranking(
     The paper ranks by p(q | picture, answer), of which short questions have more than long ones; keys that end with
     `PER_WORD` are of ranks by the mean log-probability of a word, its end counting as one, to which length is nothing.
     "answered" are those of a known answer, which the model is given, "any" those without. A kind of question that the
-    data have none of is left out, and all where there are too few different questions for wrong candidates.
+    data have none of is left out, and all where there are too few different questions for wrong candidates. Of a large
+    split, `MOST` pictures are taken, those of `some_of`.
     """
+    asked = some_of(asked)
     features = {one.id: store.read([one.file])[0] for one in asked}
     means = np.stack([features[one.id].astype(np.float32).mean(axis=0) for one in asked])
     concepts = dict(zip(features, asker.namer.probabilities(np.stack(list(features.values()))), strict=True))
