@@ -149,7 +149,8 @@ def test_the_equations_by_loops(settings: dict[str, Any]) -> None:
         expected = by_loops(model, batch.features[picture, :count], batch.concepts[picture], answer, said)
         for t, (scores, looked) in enumerate(expected):
             torch.testing.assert_close(logits[t], scores, rtol=1e-10, atol=1e-10)
-            torch.testing.assert_close(forced.attention[question, t, :count], looked.float(), rtol=1e-6, atol=1e-7)  # float32 always
+            # Where it looked is kept in float32, whatever it is computed in.
+            torch.testing.assert_close(forced.attention[question, t, :count], looked.float(), rtol=1e-6, atol=1e-7)
         assert not forced.attention[question, :, count:].any() and not forced.attention[question, len(logits) :].any()
 
 
