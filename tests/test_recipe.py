@@ -296,3 +296,10 @@ def test_published_settings(name: str, epoch: int, rate: float | None) -> None:
         assert dict(first.factors)[epoch] * first.learning_rate == rate
     else:
         assert first.learning_rate == pytest.approx((512 * first.warmup) ** -0.5, rel=1e-4)
+
+
+def test_no_name_where_one_is_needed(tmp_path: Path) -> None:
+    text = 'name = "x"\ntask = "ask"\n[data]\nquestions = "q"\nfeatures = "f"\nconcepts = ""\n[model]\nname = "ivqa"\n'
+    (tmp_path / "ask.toml").write_text(f"{text}[[stages]]\nepochs = 1\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"data\.concepts: received ''; expected a name or a path\."):
+        read_recipe(tmp_path / "ask.toml")

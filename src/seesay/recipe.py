@@ -72,6 +72,7 @@ _WANTED = {
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "string_too_long": "at most {max_length} letters",
+    "string_too_short": "a name or a path",
     "string_pattern_mismatch": "letters, digits, spaces, '.', '_' and '-', beginning with a letter or digit",
     "literal_error": "{expected}",
     "greater_than": "more than {gt}",

@@ -63,7 +63,7 @@ class Questions(Section):
     features: str
     flipped: str = ""
     pictures: str = ""
-    concepts: str
+    concepts: str = Field(min_length=1)
     minimum_count: int = Field(1, ge=1)
     max_words: int = Field(20, ge=1)
     hidden_answers: float = Field(0.0, ge=0, le=1)  # the share of answers that training does not show
