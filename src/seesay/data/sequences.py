@@ -90,11 +90,8 @@ class TagSet:
     @property
     def digest(self) -> str:
         """SHA-256 over all ids and tags: a run resumes on the same data only."""
-        digest = hashlib.sha256(str(self.ids.shape).encode())
         spelled = () if self.spellings is None or self.spelling is None else (self.spellings, self.spelling)
-        for array in (self.ids, self.tags, self.lengths, *spelled):
-            digest.update(array.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return digest_of(self.ids, self.tags, self.lengths, *spelled)
 
     def in_order(self, size: int) -> Iterator[TagBatch]:
         """Every sentence once, in the order given; for evaluation."""
@@ -126,6 +123,18 @@ class TagSet:
             return None
         letters = self.spellings[self.spelling[words]].astype(np.int64)
         return letters[:, : max(1, int((letters != PAD).sum(1).max(initial=0)))]
+
+
+def digest_of(ids: NDArray[Any], *others: NDArray[Any]) -> str:
+    """SHA-256 over the shape of `ids` and the whole numbers of all arrays, as hexadecimal.
+
+    >>> digest_of(np.zeros((2, 1), int)) == digest_of(np.zeros((1, 2), int))
+    False
+    """
+    digest = hashlib.sha256(str(ids.shape).encode())
+    for array in (ids, *others):
+        digest.update(array.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def shuffled_rows(lengths: NDArray[np.int64], size: int, *, seed: int, epoch: int) -> list[NDArray[np.int64]]:

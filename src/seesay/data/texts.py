@@ -5,7 +5,6 @@ B texts of up to T words, F ids a word.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.data.labels import Labelled
-from seesay.data.sequences import shuffled_rows
+from seesay.data.sequences import digest_of, shuffled_rows
 from seesay.errors import DataError
 from seesay.text.lexicon import PAD, UNKNOWN_TAG, Lexicon
 from seesay.text.tokens import Split
@@ -79,10 +78,7 @@ class TextSet:
     @property
     def digest(self) -> str:
         """SHA-256 over all ids and labels: a run resumes on the same data only."""
-        digest = hashlib.sha256(str(self.ids.shape).encode())
-        for array in (self.ids, self.labels, self.lengths):
-            digest.update(array.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return digest_of(self.ids, self.labels, self.lengths)
 
     def in_order(self, size: int) -> Iterator[TextBatch]:
         """Every text once, in the order given; for evaluation."""
