@@ -37,11 +37,12 @@ TABLE: dict[str, tuple[str, str]] = {
     "engines": ("text data models decoding checkpoint training recipe scratch settings", "torch numpy"),
     "weights": ("models", "torch numpy"),
     "restoring": ("checkpoint engines recipe training", ""),
-    "captioner": ("text data vision decoding checkpoint engines restoring", "numpy PIL"),
-    "namer": ("text data vision checkpoint engines restoring", "numpy PIL"),
-    "asker": ("text data vision decoding checkpoint engines restoring captioner namer", "numpy PIL"),
-    "tagger": ("text data checkpoint engines restoring", "numpy"),
-    "classifier": ("text data checkpoint engines restoring", ""),
+    "photographs": ("data vision engines restoring", "numpy PIL"),
+    "captioner": ("text decoding engines restoring photographs", "numpy"),
+    "namer": ("text engines restoring photographs", "numpy"),
+    "asker": ("text data decoding engines restoring photographs captioner namer", "numpy"),
+    "tagger": ("text data engines restoring", "numpy"),
+    "classifier": ("text data engines restoring", ""),
     # The parts that see every part: a recipe becomes what is learned from (tasks), objects (assembly), a trained run
     # (run), captions with scores (evaluation), all of it on the photographs that come along (demo).
     "evaluation": ("text metrics data decoding training recipe captioner report restoring", ""),

@@ -119,7 +119,7 @@ def test_photographs_are_opened_one_at_a_time_as_captions_are_asked_for(
         weakref.finalize(picture, alive.clear)
         return picture
 
-    monkeypatch.setattr("seesay.captioner.open_picture", watched)
+    monkeypatch.setattr("seesay.photographs.open_picture", watched)
     own = seeing(captioner, features)
     stream = own.stream(paths)
     first = next(stream)

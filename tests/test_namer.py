@@ -14,6 +14,7 @@ from seesay.captioner import Captioner
 from seesay.data.features import FeatureStore
 from seesay.errors import CheckpointError, DataError
 from seesay.namer import Namer
+from seesay.photographs import BATCH
 from seesay.text.concepts import ConceptWords
 
 
@@ -30,7 +31,7 @@ class Eye:
 @pytest.fixture
 def sighted(naming_run: Path, monkeypatch: pytest.MonkeyPatch) -> Namer:
     """The namer with an encoder that fits its features."""
-    monkeypatch.setattr(namer, "load_encoder", lambda name, engine: Eye())
+    monkeypatch.setattr("seesay.photographs.load_encoder", lambda name, engine: Eye())
     return Namer.open(naming_run)
 
 
@@ -83,7 +84,7 @@ def test_photographs_by_path_bytes_or_opened(sighted: Namer, tmp_path: Path) -> 
 
 
 def test_photographs_come_in_their_order_and_as_they_are_done(sighted: Namer) -> None:
-    pictures = [Image.new("RGB", (8, 8), (10 * n, 255 - 10 * n, 7 * n)) for n in range(namer.BATCH + 3)]
+    pictures = [Image.new("RGB", (8, 8), (10 * n, 255 - 10 * n, 7 * n)) for n in range(BATCH + 3)]
     opened = 0
 
     def one_by_one() -> object:
@@ -94,7 +95,7 @@ def test_photographs_come_in_their_order_and_as_they_are_done(sighted: Namer) ->
 
     stream = sighted.stream(one_by_one(), top=2)  # type: ignore[arg-type]
     first = next(stream)
-    assert first[0] is pictures[0] and opened == namer.BATCH
+    assert first[0] is pictures[0] and opened == BATCH
     rest = [first, *stream]
     assert [picture for picture, _ in rest] == pictures
     assert [named for _, named in rest] == sighted.name(pictures, top=2)

@@ -5,44 +5,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
 
-from seesay.captioner import BATCH, Caption, Picture
-from seesay.checkpoint import read_checkpoint
-from seesay.data.images import open_picture, to_square
+from seesay.captioner import Caption
 from seesay.data.questions import LONGEST_ANSWER, encode_answer, pad_answers
 from seesay.decoding.settings import Decoding, Hypothesis, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.namer import Namer
-from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.photographs import OF_SIGHTED, Picture, Sighted
+from seesay.restoring import open_run
 from seesay.text.asking import is_whole, spell
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import UNK, Vocabulary
-from seesay.vision.encoders import Encoder, load_encoder
 
 CONCEPTS = "concepts"  # the folder within a run folder that holds the run's own namer
 _HEADER = {  # what a checkpoint must say of itself to be used
-    "vocabulary": str,
-    "encoder": str,
+    **OF_SIGHTED,
     "concepts": str,
-    "model.name": str,
-    "model.settings": dict,
-    "model.feature_size": int,
     "model.concept_count": int,
     "decoding": dict,
-    "progress.step": int,
 }
 
 
 @dataclass(frozen=True)
-class Asker:
+class Asker(Sighted):
     """A model with its words, and with what names the concepts of a picture; make one with `Asker.open(run)`."""
 
     engine: Engine
@@ -55,29 +46,20 @@ class Asker:
     @classmethod
     def open(cls, run: Path, device: str = "cpu") -> Asker:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
-        file = best_of(run)
-        arrays, header = read_checkpoint(file)
-        check_header(header, _HEADER, "ask", file)
-        vocabulary = words_of(file, header, Vocabulary.load)
-        folder = file.parent.parent / CONCEPTS
+        opened = open_run(run, "ask", _HEADER, Vocabulary.load)
+        folder = opened.file.parent.parent / CONCEPTS
         namer = Namer.open(folder, device)
-        if namer.digest != header["concepts"]:
-            raise CheckpointError(f"{folder}: not the concepts that {file} was trained with; put its own back.")
-        about = header["model"]
-        sizes = {key: about[key] for key in ("feature_size", "concept_count")}
-        sizes["vocabulary_size"] = len(vocabulary)
-        engine, model = restore("ask", file, arrays, header, sizes, None, device)
-        return cls(engine, model, vocabulary, namer, header, device)
+        if namer.digest != opened.header["concepts"]:
+            raise CheckpointError(f"{folder}: not the concepts that {opened.file} was trained with; put its own back.")
+        sizes = {key: opened.header["model"][key] for key in ("feature_size", "concept_count")}
+        sizes["vocabulary_size"] = len(opened.words)
+        engine, model = opened.restore(sizes, None, device)
+        return cls(engine, model, opened.words, namer, opened.header, device)
 
     @property
     def decoding(self) -> Decoding:
         """The search that the run's recipe asks for."""
         return Decoding(**self.header["decoding"])
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder whose features the model was trained on, loaded at first use."""
-        return load_encoder(self.header["encoder"].partition("@")[0], engine=self.engine.name)
 
     def ask(self, pictures: Sequence[Picture], answer: str = "", n_best: int = 1) -> list[list[Caption]]:
         """Questions about photographs (paths, the bytes of files, or opened ones), for each the best first.
@@ -101,28 +83,9 @@ class Asker:
         """
         self._check(answer)
         search = wide_enough(decoding or self.decoding, n_best)
-        waiting: list[tuple[Picture, NDArray[np.uint8]]] = []
-        for picture in pictures:
-            try:
-                opened = picture if isinstance(picture, Image) else open_picture(picture)
-                waiting.append((picture, to_square(opened, self.encoder.side)))
-            except DataError as fault:
-                if on_bad is None:
-                    raise
-                on_bad(fault)
-                continue
-            if len(waiting) == BATCH:
-                yield from self._asked(waiting, answer, n_best, search)
-                waiting = []
-        if waiting:
-            yield from self._asked(waiting, answer, n_best, search)
-
-    def _asked(
-        self, batch: list[tuple[Picture, NDArray[np.uint8]]], answer: str, n_best: int, search: Decoding
-    ) -> Iterator[tuple[Picture, list[Caption]]]:
-        pictures, squares = zip(*batch, strict=True)
-        found = self.ask_about(self.encoder(np.stack(squares)), [answer] * len(batch), n_best, search)
-        return zip(pictures, found, strict=True)
+        for seen in self.see(pictures, on_bad):
+            found = self.ask_about(seen.features, [answer] * len(seen.pictures), n_best, search)
+            yield from zip(seen.pictures, found, strict=True)
 
     def _check(self, answer: str) -> None:
         """Raises RecipeError for an answer that the model could not hear."""
@@ -152,9 +115,7 @@ class Asker:
         No question comes twice, and one that breaks off or repeats itself comes only where there is no other.
         `concepts` (B, C) are those of the pictures where they are known already.
         """
-        size = self.header["model"]["feature_size"]
-        if features.ndim != 3 or features.shape[2] != size:
-            raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
+        self.check_features(features)
         if len(answers) != len(features):
             raise DataError(f"answers: received {len(answers)} for {len(features)} pictures; expected one for each.")
         if not len(features):

@@ -45,7 +45,14 @@ class Work:
         return self.model if self.average is None else self.average
 
 
-def settle(recipe: AnyRecipe) -> AnyRecipe:
+def engine_of(recipe: AnyRecipe) -> Engine:
+    """The engine that a recipe asks for, which can do all that its stages say; RecipeError where it cannot."""
+    engine = open_engine(recipe.training.engine)
+    engine.check(recipe.stages, recipe.training)
+    return engine
+
+
+def settle(recipe: AnyRecipe, engine: Engine) -> AnyRecipe:
     """The recipe with absolute paths and all settings of its model: the run serves from anywhere, and for ever."""
     data = recipe.data.model_dump()
     for key in PATHS:
@@ -54,8 +61,6 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
     training = recipe.training.model_dump()
     if training["start_from"]:
         training["start_from"] = str(Path(training["start_from"]).resolve())
-    engine = open_engine(recipe.training.engine)
-    engine.check(recipe.stages, recipe.training)
     complete = engine.complete(recipe.task, recipe.model.name, recipe.model.settings)
     sections = {
         "data": type(recipe.data)(**data),
@@ -65,10 +70,8 @@ def settle(recipe: AnyRecipe) -> AnyRecipe:
     return recipe.model_copy(update=sections)
 
 
-def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, progress: Progress | None = None) -> Work:
+def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, engine: Engine, progress: Progress) -> Work:
     """Model and optimiser for what a recipe asks; nothing is written."""
-    engine, progress = open_engine(recipe.training.engine), progress or Progress()
-    engine.check(recipe.stages, recipe.training)
     model = engine.build(recipe.task, recipe.model.name, recipe.model.settings, material.sizes, recipe.seed)
     model, material = engine.move(model, recipe.training.device), suited(material, model)
     stage = recipe.stages[progress.stage]

@@ -6,35 +6,21 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
 
-from seesay.checkpoint import read_checkpoint
-from seesay.data.images import open_picture, to_square
 from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError, UnknownName
-from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.photographs import BATCH, OF_SIGHTED, Picture, Sighted
+from seesay.restoring import open_run
 from seesay.text.vocabulary import Vocabulary
-from seesay.vision.encoders import Encoder, load_encoder
 
-BATCH = 8  # photographs at a time: the first captions come soon, and larger batches are hardly faster
 ROWS = 600  # sentences under way at a time: what fits in memory everywhere
-Picture = Path | bytes | Image
-_HEADER = {  # what a checkpoint must say of itself to be used
-    "vocabulary": str,
-    "encoder": str,
-    "model.name": str,
-    "model.settings": dict,
-    "model.feature_size": int,
-    "decoding": dict,
-    "progress.step": int,
-}
+_HEADER = OF_SIGHTED | {"decoding": dict}  # what a checkpoint must say of itself to be used
 
 
 @dataclass(frozen=True)
@@ -52,7 +38,7 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Captioner:
+class Captioner(Sighted):
     """A model with its words; make one with `Captioner.open(run)`."""
 
     engine: Engine
@@ -68,14 +54,11 @@ class Captioner:
         `engine` is "torch" or "numpy"; None takes the one that trained it, or the other where that is not installed.
         `precision` is "float32", which changes nothing, or "bf16" or "int8", which compute faster and less exactly.
         """
-        file = best_of(run)
-        arrays, header = read_checkpoint(file)
-        check_header(header, _HEADER, "caption", file)
-        _check_decoding(header, file)
-        vocabulary = words_of(file, header, Vocabulary.load)
-        sizes = {"feature_size": header["model"]["feature_size"], "vocabulary_size": len(vocabulary)}
-        chosen, model = restore("caption", file, arrays, header, sizes, engine, device)
-        return cls(chosen, _at(precision, chosen, model), vocabulary, header, device)
+        opened = open_run(run, "caption", _HEADER, Vocabulary.load)
+        _check_decoding(opened.header, opened.file)
+        sizes = {"feature_size": opened.header["model"]["feature_size"], "vocabulary_size": len(opened.words)}
+        chosen, model = opened.restore(sizes, engine, device)
+        return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device)
 
     @classmethod
     def together(
@@ -107,11 +90,6 @@ class Captioner:
         """The search that the run's recipe asks for."""
         return Decoding(**self.header["decoding"])
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder whose features the model was trained on, loaded at first use."""
-        return load_encoder(self.header["encoder"].partition("@")[0], engine=self.engine.name)
-
     def caption(
         self, pictures: Sequence[Picture], decoding: Decoding | None = None, seed: int | None = None
     ) -> list[list[Caption]]:
@@ -133,34 +111,9 @@ class Captioner:
         With `on_bad`, a picture that cannot be read is told there and left out. A sampled caption depends on `seed` and
         on the picture's place, not on its neighbours.
         """
-        batch: list[tuple[int, Picture, NDArray[np.uint8]]] = []
-        size = at_once(BATCH, decoding or self.decoding)
-        for place, picture in enumerate(pictures):
-            try:
-                square = self._square(picture)
-            except DataError as fault:
-                if on_bad is None:
-                    raise
-                on_bad(fault)
-                continue
-            batch.append((place, picture, square))
-            if len(batch) == size:
-                yield from self._captions(batch, decoding, seed)
-                batch = []
-        if batch:
-            yield from self._captions(batch, decoding, seed)
-
-    def _square(self, picture: Picture) -> NDArray[np.uint8]:
-        """What the encoder sees of a photograph: all that is kept of it, as it may have 24 megapixels."""
-        opened = picture if isinstance(picture, Image) else open_picture(picture)
-        return to_square(opened, self.encoder.side)
-
-    def _captions(
-        self, batch: list[tuple[int, Picture, NDArray[np.uint8]]], decoding: Decoding | None, seed: int | None
-    ) -> Iterator[tuple[Picture, list[Caption]]]:
-        places, pictures, squares = zip(*batch, strict=True)
-        found = self.describe(self.encoder(np.stack(squares)), decoding, seed, [str(place) for place in places])
-        return zip(pictures, found, strict=True)
+        for seen in self.see(pictures, on_bad, at_once(BATCH, decoding or self.decoding)):
+            found = self.describe(seen.features, decoding, seed, [str(place) for place in seen.places])
+            yield from zip(seen.pictures, found, strict=True)
 
     def describe(
         self,
@@ -173,9 +126,7 @@ class Captioner:
 
         With `seed`, sampling draws for each picture by the seed and the picture's name, by default its place.
         """
-        size = self.header["model"]["feature_size"]
-        if features.ndim != 3 or features.shape[2] != size:
-            raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
+        self.check_features(features)
         names = names or [str(place) for place in range(len(features))]
         seeds = None if seed is None else [_seed_of(seed, name) for name in names]
         resolved = resolve(decoding or self.decoding, self.vocabulary)

@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seesay.checkpoint import read_checkpoint
 from seesay.data.labels import Labelled
 from seesay.data.texts import TextSet
 from seesay.engines import Engine
-from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.restoring import OF_ALL, open_run
 from seesay.text.lexicon import Lexicon
 from seesay.text.tokens import split_by
 
 BATCH = 64
-_HEADER = {
-    "task": str,
-    "vocabulary": str,
-    "texts.tokens": str,
-    "texts.max_words": int,
-    "model.name": str,
-    "model.settings": dict,
-    "progress.step": int,
-}
+_HEADER = {"task": str} | OF_ALL | {"texts.tokens": str, "texts.max_words": int}  # what a checkpoint must say of itself
 
 
 class Guess(NamedTuple):
@@ -47,13 +38,10 @@ class Classifier:
     @classmethod
     def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Classifier:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
-        file = best_of(run)
-        arrays, header = read_checkpoint(file)
-        check_header(header, _HEADER, "classify", file)
-        lexicon = words_of(file, header, Lexicon.load)
-        sizes = {"sizes": lexicon.sizes, "labels": len(lexicon.tags)}
-        chosen, model = restore("classify", file, arrays, header, sizes, engine, device)
-        return cls(chosen, model, lexicon, header, device)
+        opened = open_run(run, "classify", _HEADER, Lexicon.load)
+        sizes = {"sizes": opened.words.sizes, "labels": len(opened.words.tags)}
+        chosen, model = opened.restore(sizes, engine, device)
+        return cls(chosen, model, opened.words, opened.header, device)
 
     def words(self, text: str) -> list[str]:
         """The words of a text as the classifier sees them: none of an empty one."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from seesay.checkpoint import Arrays, read_checkpoint
 from seesay.engines import Engine, has_torch, open_engine
@@ -15,6 +16,12 @@ if TYPE_CHECKING:  # recipes take a tenth of a second to import, which using a m
     from seesay.recipe import AnyRecipe
 
 Wanted = TypeVar("Wanted", bound="AnyRecipe")
+OF_ALL: dict[str, type] = {  # what a checkpoint of any task must say of itself to be used
+    "vocabulary": str,
+    "model.name": str,
+    "model.settings": dict,
+    "progress.step": int,
+}
 TRAINED = {  # what a run of each task trains
     "caption": "a captioner",
     "ask": "an asker",
@@ -96,29 +103,41 @@ class Words(Protocol):
 Some = TypeVar("Some", bound=Words)
 
 
-def words_of(file: Path, header: Mapping[str, Any], load: Callable[[Path], Some]) -> Some:
-    """The words of the run that the checkpoint `file` lies in; CheckpointError where it was trained with others."""
+@dataclass(frozen=True)
+class Opened(Generic[Some]):
+    """The best checkpoint of a run with the words that it was trained with; its model is not built yet."""
+
+    task: str
+    file: Path
+    arrays: Arrays
+    header: dict[str, Any]
+    words: Some
+
+    def restore(self, sizes: Mapping[str, Any], engine: str | None, device: str) -> tuple[Engine, Any]:
+        """The engine, as `engine_for` chooses it, and the model with its weights on that device.
+
+        `sizes` are those of the model that its words and features decide.
+        """
+        chosen, about = engine_for(self.header, engine), self.header["model"]
+        model = chosen.build(self.task, about["name"], about["settings"], sizes, 0)
+        chosen.load(model, self.arrays, weights_of(self.arrays), str(self.file))
+        return chosen, chosen.move(model, device)
+
+
+def open_run(run: Path, task: str, wanted: Mapping[str, type], load: Callable[[Path], Some]) -> Opened[Some]:
+    """The best checkpoint of a run folder, or a given checkpoint file within one, checked to be one of `task`.
+
+    `wanted` are the keys that its header must have, `load` reads its words. Raises CheckpointError for a checkpoint
+    that is missing, damaged or of another task, and for words other than those it was trained with.
+    """
+    file = best_of(run)
+    arrays, header = read_checkpoint(file)
+    check_header(header, wanted, task, file)
     path = file.parent.parent / "vocabulary.json"
     words = load(path)
     if words.digest != header["vocabulary"]:
         raise CheckpointError(f"{path}: not the vocabulary that {file} was trained with; put its own back.")
-    return words
-
-
-def restore(
-    task: str,
-    file: Path,
-    arrays: Arrays,
-    header: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    engine: str | None,
-    device: str,
-) -> tuple[Engine, Any]:
-    """The engine for the checkpoint `file`, and its model with its weights on that device."""
-    chosen, about = engine_for(header, engine), header["model"]
-    model = chosen.build(task, about["name"], about["settings"], sizes, 0)
-    chosen.load(model, arrays, weights_of(arrays), str(file))
-    return chosen, chosen.move(model, device)
+    return Opened(task, file, arrays, header, words)
 
 
 def check_header(header: Any, wanted: Mapping[str, type], task: str, file: Path) -> None:

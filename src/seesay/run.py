@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from seesay.assembly import Work, assemble, check_recipe, check_same, header_of, save, settle
+from seesay.assembly import Work, assemble, check_recipe, check_same, engine_of, header_of, save, settle
 from seesay.checkpoint import read_checkpoint
 from seesay.data.batches import batches
 from seesay.errors import CheckpointError, TrainingDiverged, UnknownName
@@ -65,11 +65,12 @@ def train(recipe: AnyRecipe, path: Path) -> Iterator[Event]:
         if folder.begun():
             again = f"seesay train --resume {shlex.quote(str(path))}"
             raise CheckpointError(f"{path}: holds a run already; go on with '{again}' or choose another -o.")
-        recipe = settle(recipe)
+        engine = engine_of(recipe)
+        recipe = settle(recipe, engine)
         begins = recipe.training.start_from
         if begins:
             best_of(Path(begins))  # what is missing should be missed before anything is written
-        work = assemble(recipe, folder, gather(recipe, folder))
+        work = assemble(recipe, folder, gather(recipe, folder), engine, Progress())
         folder.prepare()
         folder.clear()
         replace_file(folder.recipe, write_recipe(recipe))
@@ -94,7 +95,8 @@ def resume(path: Path) -> Iterator[Event]:
         arrays, header, note = folder.newest()
         recipe = read_recipe(folder.recipe)
         check_recipe(recipe, header, path)
-        work = assemble(recipe, folder, gather(recipe, folder, begun=True), Progress.of(header, path))
+        material, progress = gather(recipe, folder, begun=True), Progress.of(header, path)
+        work = assemble(recipe, folder, material, engine_of(recipe), progress)
         changed = check_same(work, header, path)
         work.engine.load(work.model, arrays, "model/", str(folder.last))
         if work.average is not None:

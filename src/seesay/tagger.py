@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.checkpoint import read_checkpoint
 from seesay.data.conll import Sentence
 from seesay.data.frame_file import read_frames
 from seesay.data.frames import FrameBatch, Frames, FrameSet
 from seesay.data.sequences import TagBatch, TagSet
 from seesay.engines import Engine
 from seesay.errors import DataError
-from seesay.restoring import best_of, check_header, restore, words_of
+from seesay.restoring import OF_ALL, open_run
 from seesay.text.lexicon import Lexicon
 
 BATCH = 64
 LONGEST = 10_000  # words; what fits in memory everywhere
-_HEADER = {"task": str, "vocabulary": str, "model.name": str, "model.settings": dict, "progress.step": int}
+_HEADER = {"task": str} | OF_ALL  # what a checkpoint must say of itself to be used
 Progress = Callable[[int, int], None]  # (sequences done, of how many)
 
 
@@ -39,13 +38,11 @@ class Tagger:
     @classmethod
     def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Tagger:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
-        file = best_of(run)
-        arrays, header = read_checkpoint(file)
-        check_header(header, _HEADER, "tag", file)
-        lexicon = words_of(file, header, Lexicon.load)
-        sizes = sizes_of(lexicon, header["model"]["settings"], header["model"].get("frame_size", 0))
-        chosen, model = restore("tag", file, arrays, header, sizes, engine, device)
-        return cls(chosen, model, lexicon, header, device)
+        opened = open_run(run, "tag", _HEADER, Lexicon.load)
+        about = opened.header["model"]
+        sizes = sizes_of(opened.words, about["settings"], about.get("frame_size", 0))
+        chosen, model = opened.restore(sizes, engine, device)
+        return cls(chosen, model, opened.words, opened.header, device)
 
     @property
     def frame_size(self) -> int:

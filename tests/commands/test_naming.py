@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seesay import namer
 from seesay.commands.describing import Precision, evaluate, report
 from seesay.commands.naming import concepts, described
 from seesay.commands.options import OnBad
@@ -32,7 +31,7 @@ class Eye:
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Two photographs, and an encoder that fits the small world's features."""
-    monkeypatch.setattr(namer, "load_encoder", lambda name, engine: Eye())
+    monkeypatch.setattr("seesay.photographs.load_encoder", lambda name, engine: Eye())
     paths = [tmp_path / "red.png", tmp_path / "blue.png"]
     for path, colour in zip(paths, ((250, 0, 0), (0, 0, 250)), strict=True):
         Image.new("RGB", (9, 7), colour).save(path)

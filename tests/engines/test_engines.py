@@ -197,6 +197,19 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
         open_engine("nunpy")
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "told"),
+    [
+        ("ask", "ivqa", "received 'numpy', which has no model for task 'ask'"),
+        ("caption", "s2", "received 's2' with engine 'numpy'; expected captioning_rnn"),
+        ("tag", "captioning_rnn", "received 'captioning_rnn', a model for task 'caption'; expected one for 'tag'"),
+    ],
+)
+def test_a_model_that_numpy_does_not_have_is_not_built(task: str, name: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        open_engine("numpy").build(task, name, {}, {}, seed=0)
+
+
 def test_the_likelihood_of_a_sentence_is_that_of_its_words_one_by_one() -> None:
     import torch
 

@@ -69,6 +69,12 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object], checked: b
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def test_the_file_is_as_it_always_was(tmp_path: Path) -> None:
+    ConceptWords.build([["red", "dog", "né"], ["dog"]], 3).save(tmp_path / "vocabulary.json")
+    found = hashlib.sha256((tmp_path / "vocabulary.json").read_bytes()).hexdigest()
+    assert found == "a870f0593ddc46d0483084dc4522ba789ed35bea074318523a9b637e86b595f4"
+
+
 @pytest.mark.parametrize(
     ("change", "checked", "expected"),
     [

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from seesay.errors import DataError
-from seesay.text.json_file import read_json
+from seesay.text.json_file import Kind, read_checked, read_json, sha256_of, write_checked
 
 
 def test_reads_utf_8_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
@@ -47,3 +48,39 @@ def test_a_pair_of_surrogates_is_a_character(tmp_path: Path) -> None:
     path = tmp_path / "emoji.json"
     path.write_bytes(b'["\\ud83d\\ude00"]')
     assert read_json(path) == ["😀"]
+
+
+KIND = Kind("seesay-toys", 3, frozenset({"toys"}), "no toys", "toys of version", "its toys do", frozenset({"owner"}))
+
+
+@pytest.mark.parametrize("further", [{}, {"owner": "né"}])
+def test_what_is_written_checked_comes_back(further: dict[str, str], tmp_path: Path) -> None:
+    content = {**KIND.head, "toys": ["ball"], **further}
+    write_checked(tmp_path / "toys.json", content)
+    found = read_checked(tmp_path / "toys.json", lambda read: KIND.fault(read) or KIND.damage(read))
+    assert found == content | {"sha256": sha256_of(content)}
+    assert list(found) == ["format", "version", "toys", *further, "sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"format": "seesay-tools"}, "no toys"),
+        ({"version": 4}, "toys of version 4, this seesay reads 3"),
+        ({"price": 1}, r"keys \['price'\] are missing or unknown"),
+        ({"toys": ["doll"]}, "damaged: its toys do not match its SHA-256"),
+        ({"owner": "me"}, "damaged"),
+        ({"sha256": None}, "damaged"),
+    ],
+)
+def test_what_was_changed_since_is_refused_by_name(change: dict[str, object], told: str, tmp_path: Path) -> None:
+    path = tmp_path / "toys.json"
+    content = {**KIND.head, "toys": ["ball"]}
+    path.write_text(json.dumps({**content, "sha256": sha256_of(content), **change}), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"toys\.json: {told}.*; expected a file written by seesay; restore it or"):
+        read_checked(path, lambda read: KIND.fault(read) or KIND.damage(read))
+
+
+def test_a_missing_key_and_another_kind_of_content_are_told() -> None:
+    assert KIND.fault({**KIND.head, "sha256": ""}) == "keys ['toys'] are missing or unknown"
+    assert KIND.fault(["toys"]) == KIND.fault(None) == "no toys"

@@ -100,6 +100,19 @@ def test_a_long_word_shows_its_two_ends() -> None:
     assert lexicon.spell("a" * 20 + "x" * 9 + "b" * 20) == [2] * 20 + [3] * 20
 
 
+@pytest.mark.parametrize(
+    ("characters", "sha256"),
+    [
+        (False, "04e411f6096dfb1b5503d21162d97309697e7de5a02c045893869a04b5bf76e5"),
+        (True, "ce188ee17d7d7d1546f077f49b7a1c1070254070e1349d5ddfea6cb216c426e8"),
+    ],
+)
+def test_the_file_is_as_it_always_was(characters: bool, sha256: str, tmp_path: Path) -> None:
+    lexicon = Lexicon.build([["A", "dog", "né"]], [["DT", "NN", "JJ"]], characters=characters, rare_affixes=1)
+    lexicon.save(tmp_path / "lexicon.json")
+    assert hashlib.sha256((tmp_path / "lexicon.json").read_bytes()).hexdigest() == sha256
+
+
 def test_without_letters_the_file_is_as_it_always_was(lexicon: Lexicon, tmp_path: Path) -> None:
     lexicon.save(tmp_path / "lexicon.json")
     assert "characters" not in json.loads((tmp_path / "lexicon.json").read_text(encoding="utf-8"))
@@ -116,13 +129,18 @@ def test_letters_come_back_from_the_file_and_so_do_tags_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("words", "tags"), [([], []), ([["a"]], [[]]), ([[]], [["DT"]])])
 def test_nothing_to_learn_from_is_an_error(words: list[list[str]], tags: list[list[str]]) -> None:
-    with pytest.raises(DataError, match=r"lexicon: received \d words and \d tags"):
+    with pytest.raises(DataError, match=r"lexicon: received \d words? and \d tags?, \d"):
         Lexicon.build(words, tags)
 
 
 def test_a_minimum_count_that_no_word_reaches() -> None:
     with pytest.raises(DataError, match="9 words and 6 tags, 0 words of them at least 9 times"):
         Lexicon.build([[*WORDS[0], "a"], WORDS[1]], TAGS, minimum_count=9)
+
+
+def test_one_word_is_called_a_word() -> None:
+    with pytest.raises(DataError, match="received 1 word and 1 tag, 0 words of them at least 2 times"):
+        Lexicon.build([["dog"]], [["NN"]], minimum_count=2)
 
 
 def test_a_string_is_not_a_list_of_words(lexicon: Lexicon) -> None:

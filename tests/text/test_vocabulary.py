@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections import Counter
@@ -36,6 +37,11 @@ def test_nothing_left_is_an_error() -> None:
     for captions in ([], CAPTIONS):
         with pytest.raises(DataError, match="lower the minimum count"):
             Vocabulary.build(captions, minimum_count=4)
+
+
+def test_one_word_is_called_a_word() -> None:
+    with pytest.raises(DataError, match="none of 1 word occurs 2 times"):
+        Vocabulary.build([["dog"]], minimum_count=2)
 
 
 def test_a_string_is_not_a_list_of_tokens() -> None:
@@ -107,6 +113,12 @@ def test_save_and_load(vocabulary: Vocabulary, tmp_path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == ["format", "version", "minimum_count", "words", "sha256"]
     assert (content["format"], content["version"], content["minimum_count"]) == ("seesay-vocabulary", 1, 1)
+
+
+def test_the_file_is_as_it_always_was(tmp_path: Path) -> None:
+    Vocabulary.build([["a", "dog", "é"], ["a", "cat"]], 1).save(tmp_path / "vocabulary.json")
+    found = hashlib.sha256((tmp_path / "vocabulary.json").read_bytes()).hexdigest()
+    assert found == "343d7b0c6ac505b18f539bf87afc886f7fc92f69e0078329c15361e5646479cc"
 
 
 def test_a_place_that_cannot_be_written_is_one_line(vocabulary: Vocabulary, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.data.sequences import shuffled_rows
+from seesay.data.sequences import filled, rows_of, shuffled_rows
 from seesay.errors import DataError
 from seesay.text.lexicon import UNKNOWN_TAG, Lexicon
 
@@ -128,12 +128,6 @@ class FrameSet:
             yield self._batch(chosen)
 
     def _batch(self, chosen: NDArray[np.intp]) -> FrameBatch:
-        starts = np.cumsum(self.lengths) - self.lengths
-        lengths = self.lengths[chosen]
-        steps = np.arange(lengths.max())
-        real = steps < lengths[:, None]
-        rows = (starts[chosen, None] + steps)[real]
-        frames = np.zeros((*real.shape, self.frames.shape[1]), dtype=np.float32)
-        tags = np.full(real.shape, UNKNOWN_TAG, dtype=np.int64)
-        frames[real], tags[real] = self.frames[rows], self.tags[rows]
-        return FrameBatch(tuple(self.names[i] for i in chosen), frames, lengths, tags)
+        rows, real = rows_of(self.lengths, chosen)
+        frames, tags = filled(self.frames[rows], real, 0), filled(self.tags[rows], real, UNKNOWN_TAG)
+        return FrameBatch(tuple(self.names[i] for i in chosen), frames, self.lengths[chosen], tags)

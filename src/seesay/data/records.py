@@ -24,7 +24,7 @@ from seesay.data import coco, flickr
 from seesay.data.entries import Entry, fault, identifier, objects, shown
 from seesay.errors import DataError, UnknownName
 from seesay.text.json_file import read_json
-from seesay.text.splits import canonical_split, known_split
+from seesay.text.splits import known_split
 
 SPLITS = ("train", "dev", "test")
 
@@ -169,12 +169,20 @@ def _split(entry: Entry, path: Path) -> str:
     if not isinstance(entry.split, str):
         problem = f"the split is {shown(entry.split)}; expected 'train', 'dev' or 'test'"
         raise fault(path, entry.where, problem, "correct it")
-    name = canonical_split(entry.split)
-    if name is None:
-        error = UnknownName("split", entry.split, SPLITS)
-        error.args = (f"{path}: {entry.where}: {error}",)  # the family's wording, with the place before it
-        raise error
-    return name
+    return split_at(entry.split, path, entry.where)
+
+
+def split_at(name: str, path: Path, where: str) -> str:
+    """ "train", "dev" or "test" for any usual spelling of it; UnknownName, with the place, for anything else.
+
+    >>> split_at("val", Path("captions.json"), "record 1")
+    'dev'
+    """
+    try:
+        return known_split(name)
+    except UnknownName as error:
+        error.args = (f"{path}: {where}: {error}",)  # the family's wording, with the place before it
+        raise
 
 
 def _refuse_repeats(entries: list[Entry], records: list[Record], path: Path) -> None:

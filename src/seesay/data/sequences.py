@@ -21,6 +21,7 @@ from seesay.text.lexicon import LONGEST_WORD, PAD, UNKNOWN_TAG, Lexicon
 _WINDOW = 16  # batches among which sentences of like length are put together
 
 Some = TypeVar("Some")
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,10 @@ class TagSet:
             yield self._batch(chosen)
 
     def _batch(self, chosen: NDArray[np.intp]) -> TagBatch:
-        starts = np.cumsum(self.lengths) - self.lengths
-        lengths = self.lengths[chosen]
-        steps = np.arange(lengths.max())
-        real = steps < lengths[:, None]
-        words = (starts[chosen, None] + steps)[real]
-        ids = np.full((*real.shape, self.ids.shape[1]), PAD, dtype=np.int64)
-        tags = np.full(real.shape, UNKNOWN_TAG, dtype=np.int64)
-        ids[real], tags[real] = self.ids[words], self.tags[words]
-        return TagBatch(tuple(f"sentence {number + 1}" for number in chosen), ids, lengths, tags, self._letters(words))
+        words, real = rows_of(self.lengths, chosen)
+        ids, tags = filled(self.ids[words], real, PAD), filled(self.tags[words], real, UNKNOWN_TAG)
+        items = tuple(f"sentence {number + 1}" for number in chosen)
+        return TagBatch(items, ids, self.lengths[chosen], tags, self._letters(words))
 
     def _letters(self, words: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """The letters of these of all words, up to the end of the longest."""
@@ -153,6 +149,35 @@ def shuffled_rows(lengths: NDArray[np.int64], size: int, *, seed: int, epoch: in
         order[low : low + window] = part[np.argsort(lengths[part], kind="stable")]
     places = random.permutation(batches(len(lengths), size))
     return [order[place * size : (place + 1) * size] for place in places.tolist()]
+
+
+def rows_of(
+    lengths: NDArray[np.int64], chosen: NDArray[np.intp], least: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where the steps of the chosen ones (B,) of sequences that lie one after another stand, and how they are laid out.
+
+    The first (P,) are the rows of their steps among those of all sequences of these lengths (N,); the second (B, T)
+    says where these go in a batch that is filled up to the longest, or to `least` steps.
+
+    >>> rows, real = rows_of(np.array([1, 3, 2]), np.array([2, 0]))
+    >>> rows.tolist(), real.tolist()
+    ([4, 5, 0], [[True, True], [True, False]])
+    """
+    starts, own = np.cumsum(lengths) - lengths, lengths[chosen]
+    steps = np.arange(max(least, own.max()))
+    real = steps < own[:, None]
+    return (starts[chosen, None] + steps)[real], real
+
+
+def filled(values: NDArray[Kind], real: NDArray[np.bool_], other: float) -> NDArray[Kind]:
+    """The values (P, ...) of all steps laid out as `real` (B, T) says, (B, T, ...), and `other` elsewhere.
+
+    >>> filled(np.array([7, 8, 9]), np.array([[True, True], [True, False]]), -1).tolist()
+    [[7, 8], [9, -1]]
+    """
+    found = np.full((*real.shape, *values.shape[1:]), other, dtype=values.dtype)
+    found[real] = values
+    return found
 
 
 def hold_out(sentences: Sequence[Some], share: float, seed: int) -> tuple[list[Some], list[Some]]:

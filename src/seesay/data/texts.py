@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.data.labels import Labelled
-from seesay.data.sequences import digest_of, shuffled_rows
+from seesay.data.sequences import digest_of, filled, rows_of, shuffled_rows
 from seesay.errors import DataError
 from seesay.text.lexicon import PAD, UNKNOWN_TAG, Lexicon
 from seesay.text.tokens import Split
@@ -94,10 +94,6 @@ class TextSet:
             yield self._batch(chosen)
 
     def _batch(self, chosen: NDArray[np.intp]) -> TextBatch:
-        starts = np.cumsum(self.lengths) - self.lengths
-        lengths = self.lengths[chosen]
-        steps = np.arange(max(1, lengths.max()))
-        real = steps < lengths[:, None]
-        ids = np.full((*real.shape, self.ids.shape[1]), PAD, dtype=np.int64)
-        ids[real] = self.ids[(starts[chosen, None] + steps)[real]]
-        return TextBatch(tuple(self.places[i] for i in chosen), ids, lengths, self.labels[chosen])
+        words, real = rows_of(self.lengths, chosen, least=1)
+        items = tuple(self.places[i] for i in chosen)
+        return TextBatch(items, filled(self.ids[words], real, PAD), self.lengths[chosen], self.labels[chosen])

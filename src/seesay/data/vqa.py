@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from seesay.data.entries import fault, field, identifier, objects, shown
-from seesay.data.records import SPLITS, file_within, read_records
-from seesay.errors import DataError, UnknownName
+from seesay.data.records import file_within, read_records, split_at
+from seesay.errors import DataError
 from seesay.text.json_file import read_json
-from seesay.text.splits import canonical_split
+from seesay.text.splits import canonical_split, known_split
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ def read_questions(path: Path | str) -> list[Asked]:
 
 def part_of(asked: Sequence[Asked], name: str, source: Path) -> list[Asked]:
     """The pictures of one split; UnknownName for no split, DataError where it is empty."""
-    wanted = canonical_split(name)
-    if wanted is None:
-        raise UnknownName("split", name, SPLITS)
+    wanted = known_split(name)
     chosen = [one for one in asked if one.split == wanted]
     if not chosen:
         there = ", ".join(sorted({one.split for one in asked})) or "none"
@@ -153,12 +151,7 @@ def _kind(item: dict[str, Any]) -> str:
 def _asked(name: str, file: str, split: str, questions: list[Question], path: Path, where: str) -> Asked:
     if not questions:
         raise fault(path, where, "received no question; expected one at least", "write one or leave the picture out")
-    part = canonical_split(split)
-    if part is None:
-        error = UnknownName("split", split, SPLITS)
-        error.args = (f"{path}: {where}: {error}",)  # the family's wording, with the place before it
-        raise error
-    return Asked(name, file, part, tuple(questions))
+    return Asked(name, file, split_at(split, path, where), tuple(questions))
 
 
 def _pairs(content: dict[str, Any], path: Path) -> Iterator[Asked]:

@@ -79,7 +79,8 @@ class NumpyEngine:
             raise RecipeError(
                 "data.train: received frames with engine 'numpy', which reads words; take engine 'torch'."
             )
-        return MODELS[task][name](**sizes, **self.complete(task, name, settings), seed=seed)
+        complete = self.complete(task, name, settings)  # refuses a model that this engine does not have
+        return MODELS[task][name](**sizes, **complete, seed=seed)
 
     def move(self, model: Any, device: str) -> Any:
         """The model itself; there is only the CPU."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,7 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.namer import Namer
 from seesay.recipe import AskRecipe, locate
 from seesay.restoring import best_of
-from seesay.tasks.caption import check_stores, require_features
+from seesay.tasks.pictures import cut_notice, open_stores, picture_digests, require_features
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import Vocabulary
 from seesay.training.folder import RunFolder
@@ -54,10 +53,8 @@ class Questions:
         source = locate(recipe.data.questions)
         everything = read_questions(source)
         parts = {name: part_of(everything, name, source) for name in ("train", "dev")}
-        vocabulary = Vocabulary.load(folder.vocabulary) if begun else words_of(parts["train"], recipe, source)
-        store = FeatureStore(locate(recipe.data.features))
-        flipped = FeatureStore(locate(recipe.data.flipped)) if recipe.data.flipped else None
-        check_stores(store, flipped)
+        vocabulary = Vocabulary.load(folder.vocabulary) if begun else _words_of(parts["train"], recipe, source)
+        store, flipped = open_stores(recipe.data)
         named_by = folder.path / CONCEPTS if begun else locate(recipe.data.concepts)
         namer = Namer.open(named_by, recipe.training.device)
         _check_encoder(namer, store, recipe)
@@ -83,15 +80,8 @@ class Questions:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know of the questions: how many were too long."""
-        parts = {"train": self.train.captions, "dev": self.dev.captions}
-        counts = [
-            f"{some.cut:,} of {sum(map(len, some.encoded)):,} questions of '{name}'"
-            for name, some in parts.items()
-            if some.cut
-        ]
-        most = self.recipe.data.max_words
-        line = f"{self.recipe.data.questions}: cut {' and '.join(counts)} to {most} words (data.max_words)."
-        return (line,) if counts else ()
+        data, parts = self.recipe.data, {"train": self.train.captions, "dev": self.dev.captions}
+        return cut_notice(data.questions, "questions", parts, data.max_words, "data.max_words")
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -117,13 +107,11 @@ class Questions:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything that training reads; none of it changes, and every checkpoint says it."""
-        files = json.dumps([[record.file for record in some.captions.records] for some in (self.train, self.dev)])
+        records = [some.captions.records for some in (self.train, self.dev)]
         return {
             "questions": self.train.digest,
             "development questions": self.dev.digest,
-            "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
-            "features": self.store.digest,
-            "flipped features": "" if self.flipped is None else self.flipped.digest,
+            **picture_digests(records, self.store, self.flipped),
             "concepts": hashlib.sha256(best_of(self.named_by).read_bytes()).hexdigest(),
         }
 
@@ -160,7 +148,7 @@ def concepts_of(asked: Sequence[Asked], namer: Namer, store: FeatureStore) -> di
     return found
 
 
-def words_of(asked: Sequence[Asked], recipe: AskRecipe, source: Path) -> Vocabulary:
+def _words_of(asked: Sequence[Asked], recipe: AskRecipe, source: Path) -> Vocabulary:
     """The words of the questions and answers; a run that begins with another's weights has the other's words first."""
     sentences = [tokenize(text) for one in asked for each in one.questions for text in (each.text, each.answer)]
     own = Vocabulary.build(sentences, recipe.data.minimum_count, source)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +13,13 @@ from seesay.data.features import FeatureStore
 from seesay.data.records import Record, read_records
 from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
-from seesay.errors import DataError, RecipeError
+from seesay.errors import RecipeError
 from seesay.evaluation import describe_records, score_captions
 from seesay.metrics.endings import OPEN_ENDS
 from seesay.metrics.meteor import Meteor
 from seesay.metrics.mixture import MixedReward
-from seesay.recipe import Data, PictureWords, Questions, Recipe, SelfCriticalStage, locate
+from seesay.recipe import Recipe, SelfCriticalStage, locate
+from seesay.tasks.pictures import cut_notice, open_stores, part_of, picture_digests, require_features
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import UNK, Vocabulary
 from seesay.training.folder import RunFolder
@@ -85,18 +83,11 @@ class Captions:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know of the captions: how many were too long."""
-        parts = {"train": self.train, "dev": self.dev}
-        counts = [
-            f"{some.cut:,} of {sum(map(len, some.encoded)):,} captions of '{name}'"
-            for name, some in parts.items()
-            if some.cut
-        ]
-        if not counts:
-            return ()
-        most, why = self.recipe.data.max_words, "data.max_words"
+        data, parts = self.recipe.data, {"train": self.train, "dev": self.dev}
+        most, why = data.max_words, "data.max_words"
         if self.positions is not None and self.positions - 1 < most:
             most, why = self.positions - 1, f"model.positions = {self.positions}, with room for <bos>"
-        return (f"{self.recipe.data.captions}: cut {' and '.join(counts)} to {most} words ({why}).",)
+        return cut_notice(data.captions, "captions", parts, most, why)
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -138,63 +129,6 @@ class Captions:
         return score_captions(found, self.dev.records).corpus
 
 
-def part_of(records: list[Record], name: str, source: Path) -> list[Record]:
-    """The records of one of the two splits that training needs; DataError where there are none."""
-    chosen = [record for record in records if record.split == name]
-    if not chosen:
-        raise DataError(
-            f"{source}: received {len(records):,} pictures, none of split '{name}'; expected some of 'train' to learn "
-            "from and some of 'dev' to choose the best epoch; change the split of a few."
-        )
-    return chosen
-
-
 def _words(records: list[Record], recipe: Recipe, source: Path) -> Vocabulary:
     tokenized = [tokenize(caption) for record in records for caption in record.captions]
     return Vocabulary.build(tokenized, recipe.data.minimum_count, source)
-
-
-def open_stores(data: Data | PictureWords | Questions) -> tuple[FeatureStore, FeatureStore | None]:
-    """The features that a recipe names, and those of the mirrored pictures if it does; DataError where they differ."""
-    store, flipped = FeatureStore(locate(data.features)), FeatureStore(locate(data.flipped)) if data.flipped else None
-    check_stores(store, flipped)
-    return store, flipped
-
-
-def picture_digests(
-    parts: Iterable[Sequence[Record]], store: FeatureStore, flipped: FeatureStore | None
-) -> dict[str, str]:
-    """SHA-256 of what training sees of pictures: which ones there are in each of its parts, and their features."""
-    files = json.dumps([[record.file for record in part] for part in parts])
-    return {
-        "names of the pictures": hashlib.sha256(files.encode()).hexdigest(),
-        "features": store.digest,
-        "flipped features": "" if flipped is None else flipped.digest,
-    }
-
-
-def check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
-    """The features must be those of the pictures as they are, and the flipped ones their mirror images."""
-    for key, some, mirrored in (("features", store, False), ("flipped", flipped, True)):
-        if some is not None and some.flipped is not mirrored:
-            kinds = ("the pictures as they are", "the mirrored pictures")
-            raise DataError(
-                f"{some.path}: features of {kinds[some.flipped]}; data.{key} expects those of {kinds[mirrored]}; "
-                "name the right file, or make it with 'seesay features'" + (" --flipped." if mirrored else ".")
-            )
-    if flipped is not None and _kind(flipped) != _kind(store):
-        raise DataError(
-            f"{flipped.path}: features of {_kind(flipped)}; expected {_kind(store)}, as in {store.path}; make both "
-            "with the same encoder."
-        )
-
-
-def _kind(store: FeatureStore) -> str:
-    return f"{store.encoder} ({store.regions} x {store.size})"
-
-
-def require_features(source: str, sets: dict[str, CaptionSet]) -> None:
-    """Every picture must have its features before the first step, not at the 800th."""
-    for some in sets.values():
-        for store in filter(None, (some.features, some.flipped)):
-            store.require([record.file for record in some.records], source)

@@ -21,7 +21,7 @@ from seesay.metrics.naming import NamingScores, evaluate_naming
 from seesay.namer import Namer
 from seesay.recipe import ConceptRecipe, locate
 from seesay.restoring import recipe_in
-from seesay.tasks.caption import open_stores, part_of, picture_digests
+from seesay.tasks.pictures import open_stores, part_of, picture_digests
 from seesay.text.concepts import ConceptWords
 from seesay.text.ptb import tokenize
 from seesay.text.splits import known_split
@@ -48,7 +48,7 @@ class Concepts:
         source = locate(recipe.data.captions)
         records = read_records(source)
         train, dev = part_of(records, "train", source), part_of(records, "dev", source)
-        words = ConceptWords.load(folder.vocabulary) if begun else words_of(train, recipe, source)
+        words = ConceptWords.load(folder.vocabulary) if begun else _words_of(train, recipe, source)
         store, flipped = open_stores(recipe.data)
         store.require([record.file for record in (*train, *dev)], recipe.data.captions)
         if flipped is not None:
@@ -98,7 +98,7 @@ class Concepts:
         return {"mAP": evaluate_naming(self.words.words, self.dev.shown, found).mAP}
 
 
-def words_of(records: list[Record], recipe: ConceptRecipe, source: Path) -> ConceptWords:
+def _words_of(records: list[Record], recipe: ConceptRecipe, source: Path) -> ConceptWords:
     """The most frequent content words of the training captions."""
     tokenized = (tokenize(caption) for record in records for caption in record.captions)
     return ConceptWords.build(tokenized, recipe.data.concept_count, source)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from seesay.errors import DataError
-from seesay.files import write_json
+from seesay.files import make_folder
 from seesay.text.content_words import is_content
-from seesay.text.json_file import read_json
+from seesay.text.json_file import Kind, read_checked, sha256_of, write_checked
 
-FORMAT = "seesay-concepts"
-FORMAT_VERSION = 1
-_KEYS = {"format", "version", "words", "sha256"}
+_FILE = Kind(
+    format="seesay-concepts",
+    version=1,
+    keys=frozenset({"words"}),
+    other="no concepts of seesay",
+    of_version="concepts of format version",
+    checked="its words do",
+)
 
 
 @dataclass(frozen=True)
@@ -71,41 +74,27 @@ class ConceptWords:
     @property
     def digest(self) -> str:
         """The SHA-256 of the words in their order, as hexadecimal: equal exactly when all ids mean the same."""
-        return _sha256(self._content())
+        return sha256_of(self._content())
 
     def save(self, path: Path | str) -> None:
         """Write the concepts as JSON; the file appears whole or not at all. Raises DataError when it cannot be."""
-        write_json(Path(path), {**self._content(), "sha256": self.digest})
+        make_folder(Path(path).parent)
+        write_checked(path, self._content())
 
     @classmethod
     def load(cls, path: Path | str) -> ConceptWords:
         """Read what `save` wrote; any damage raises DataError in one line that names the file."""
-        content = read_json(path)
-        fault = _file_fault(content)
-        if fault:
-            raise DataError(f"{path}: {fault}; expected a file written by seesay; restore it or train again.")
-        return cls(tuple(content["words"]))
+        return cls(tuple(read_checked(path, _file_fault)["words"]))
 
     def _content(self) -> dict[str, Any]:
-        return {"format": FORMAT, "version": FORMAT_VERSION, "words": list(self.words)}
+        return {**_FILE.head, "words": list(self.words)}
 
 
 def _file_fault(content: Any) -> str:
     """What is wrong with the content of a file of concepts, or the empty string."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return "no concepts of seesay"
-    if content.get("version") != FORMAT_VERSION:
-        return f"concepts of format version {content.get('version')!r:.40}, this seesay reads {FORMAT_VERSION}"
-    if set(content) != _KEYS:
-        return f"keys {sorted(set(content) ^ _KEYS)!r:.80} are missing or unknown"
+    if fault := _FILE.fault(content) or _FILE.damage(content):
+        return fault
     words = content["words"]
-    if content["sha256"] != _sha256({key: value for key, value in content.items() if key != "sha256"}):
-        return "damaged: its words do not match its SHA-256"
     if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
         return f"words {words!r:.60} are no list of words"
     return "" if len(set(words)) == len(words) else "a word occurs twice"
-
-
-def _sha256(content: Any) -> str:
-    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

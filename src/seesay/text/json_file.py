@@ -1,12 +1,18 @@
-"""Read a JSON file strictly: whatever is wrong with it becomes one line naming the file."""
+"""Read a JSON file strictly: whatever is wrong with it becomes one line naming the file.
+
+Those that a run keeps hold their own SHA-256, so that damage shows.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seesay.errors import DataError
+from seesay.files import replace_file
 
 
 def _refuse_constant(name: str) -> Any:
@@ -49,3 +55,69 @@ def read_json(path: Path | str) -> Any:
     else:
         return content
     raise DataError(f"{path}: {reason}")
+
+
+class Kind(NamedTuple):
+    """A kind of file that holds its own SHA-256: what must be in it, and what messages call it."""
+
+    format: str
+    version: int
+    keys: frozenset[str]  # besides format, version and sha256
+    other: str  # what a file of another kind is told, such as "not a seesay lexicon"
+    of_version: str  # what stands before its version, such as "lexicon format version"
+    checked: str  # what its SHA-256 is over, such as "its words do"
+    further: frozenset[str] = frozenset()  # keys that may be in it
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What a file of this kind begins with."""
+        return {"format": self.format, "version": self.version}
+
+    def fault(self, content: Any) -> str:
+        """Why a file's content is not of this kind and version with its keys, or the empty string."""
+        if not isinstance(content, dict) or content.get("format") != self.format:
+            return self.other
+        if content.get("version") != self.version:
+            return f"{self.of_version} {content.get('version')!r:.40}, this seesay reads {self.version}"
+        if unfit := (content.keys() - self.further) ^ self.keys ^ {*self.head, "sha256"}:
+            return f"keys {sorted(unfit)!r:.80} are missing or unknown"
+        return ""
+
+    def damage(self, content: Mapping[str, Any]) -> str:
+        """What to say where the content is not what its SHA-256 was taken of, or the empty string."""
+        whole = content["sha256"] == sha256_of({key: value for key, value in content.items() if key != "sha256"})
+        return "" if whole else f"damaged: {self.checked} not match its SHA-256"
+
+
+def sha256_of(content: Any) -> str:
+    """The SHA-256 of what JSON can say, as hexadecimal: the same however a file spells it and orders its keys.
+
+    >>> sha256_of({"a": 1, "b": []}) == sha256_of({"b": [], "a": 1})
+    True
+    """
+    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def write_checked(path: Path | str, content: Mapping[str, Any], indent: int = 1) -> None:
+    """Write `content` with its SHA-256 as JSON; the file appears whole or not at all. DataError where it cannot be.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_checked(Path(folder, "words.json"), {"words": ["dog"]})
+    ...     read_checked(Path(folder, "words.json"), lambda content: "")["words"]
+    ['dog']
+    """
+    text = json.dumps({**content, "sha256": sha256_of(content)}, ensure_ascii=False, indent=indent)
+    replace_file(Path(path), text.encode() + b"\n")
+
+
+def read_checked(path: Path | str, fault: Callable[[Any], str]) -> Any:
+    """What `write_checked` wrote; DataError in one line that names the file where `fault` says what is wrong with it.
+
+    `fault` is given the content and says nothing ("") of one without fault; `Kind` tells the most common ones.
+    """
+    content = read_json(path)
+    if found := fault(content):
+        raise DataError(f"{path}: {found}; expected a file written by seesay; restore it or train again.")
+    return content

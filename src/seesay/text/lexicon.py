@@ -6,29 +6,32 @@ An unknown word is not lost on the tagger: `-ing` and `Xx` say much about what i
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from seesay.errors import DataError
-from seesay.files import write_json
-from seesay.text.json_file import read_json
+from seesay.files import make_folder
+from seesay.text.json_file import Kind, read_checked, sha256_of, write_checked
 
 PAD, UNK = 0, 1  # of every column
 UNKNOWN_TAG = -1
-FORMAT = "seesay-lexicon"
-FORMAT_VERSION = 1
 _FIRST = 2  # the id of a column's first value
 LONGEST_WORD = 40  # letters; of a longer word the first and the last half of these are seen
-_KEYS = {"format", "version", "sight", "columns", "tags", "sha256"}
-_MORE_KEYS = {"characters"}  # of lexicons that have them
+_FILE = Kind(
+    format="seesay-lexicon",
+    version=1,
+    keys=frozenset({"sight", "columns", "tags"}),
+    other="not a seesay lexicon",
+    of_version="lexicon format version",
+    checked="its content does",
+    further=frozenset({"characters"}),
+)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,9 @@ class Lexicon:
         names = tuple(sorted({tag for sentence in tags for tag in _tokens(sentence)}))
         if not values[0] or not names:
             raise DataError(
-                f"lexicon: received {len(found)} words and {len(names)} tags, {len(values[0])} words of them at least "
-                f"{minimum_count} times; expected one at least; give more sentences or lower the minimum count."
+                f"lexicon: received {_counted(found, 'word')} and {_counted(names, 'tag')}, "
+                f"{_counted(values[0], 'word')} of them at least {minimum_count} times; expected one at least; "
+                "give more sentences or lower the minimum count."
             )
         letters: Counter[str] = Counter()
         for word, count in found.items() if characters else ():
@@ -159,28 +163,25 @@ class Lexicon:
     @property
     def digest(self) -> str:
         """The SHA-256 of columns and tags, as hexadecimal: equal exactly when all ids mean the same."""
-        return _sha256(self._content())
+        return sha256_of(self._content())
 
     def save(self, path: Path | str) -> None:
         """Write the lexicon as JSON; the file appears whole or not at all. Raises DataError when it cannot be."""
-        write_json(Path(path), {**self._content(), "sha256": self.digest})
+        make_folder(Path(path).parent)
+        write_checked(path, self._content())
 
     @classmethod
     def load(cls, path: Path | str) -> Lexicon:
         """Read what `save` wrote; any damage raises DataError in one line that names the file."""
-        content = read_json(path)
-        fault = _file_fault(content)
-        if fault:
-            raise DataError(f"{path}: {fault}; expected a file written by seesay; restore it or train again.")
+        content = read_checked(path, _file_fault)
         values = tuple(tuple(column) for column in content["columns"])
         letters = tuple(content.get("characters", ()))
         return cls(values, tuple(content["tags"]), Sight(**content["sight"]), letters)
 
     def _content(self) -> dict[str, Any]:
         columns = [list(column) for column in self.values]
-        about = {"format": FORMAT, "version": FORMAT_VERSION, "sight": asdict(self.sight)}
         spelling = {"characters": list(self.characters)} if self.characters else {}
-        return {**about, "columns": columns, "tags": list(self.tags), **spelling}
+        return {**_FILE.head, "sight": asdict(self.sight), "columns": columns, "tags": list(self.tags), **spelling}
 
 
 def shape(word: str) -> str:
@@ -215,16 +216,14 @@ def _common(counts: Counter[str], least: int) -> tuple[str, ...]:
     return tuple(sorted(kept, key=lambda value: (-counts[value], value)))
 
 
+def _counted(some: Collection[str], what: str) -> str:
+    return f"{len(some)} {what}{'s' if len(some) != 1 else ''}"
+
+
 def _file_fault(content: Any) -> str:
     """What is wrong with a lexicon file's content, or the empty string."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return "not a seesay lexicon"
-    if content.get("version") != FORMAT_VERSION:
-        return f"lexicon format version {content.get('version')!r:.40}, this seesay reads {FORMAT_VERSION}"
-    if set(content) - _MORE_KEYS != _KEYS:
-        return f"keys {sorted(set(content) - _MORE_KEYS ^ _KEYS)!r:.80} are missing or unknown"
-    if content["sha256"] != _sha256({key: value for key, value in content.items() if key != "sha256"}):
-        return "damaged: its content does not match its SHA-256"
+    if fault := _FILE.fault(content) or _FILE.damage(content):
+        return fault
     if not isinstance(content["sight"], dict) or _types(content["sight"]) != _types(asdict(Sight())):
         return f"its sight is {content['sight']!r:.120}"
     lists = [*content["columns"], content["tags"]] if isinstance(content["columns"], list) else [None]
@@ -238,8 +237,3 @@ def _file_fault(content: Any) -> str:
 
 def _types(settings: dict[str, Any]) -> dict[str, type]:
     return {key: type(value) for key, value in settings.items()}
-
-
-def _sha256(content: Any) -> str:
-    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

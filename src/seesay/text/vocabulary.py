@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from seesay.errors import DataError
-from seesay.files import replace_file
-from seesay.text.json_file import read_json
+from seesay.text.json_file import Kind, read_checked, sha256_of, write_checked
 
 SPECIALS = ("<unk>", "<pad>", "<bos>", "<eos>")
 UNK, PAD, BOS, EOS = range(4)
-FORMAT = "seesay-vocabulary"
-FORMAT_VERSION = 1
-_KEYS = {"format", "version", "minimum_count", "words", "sha256"}
+_FILE = Kind(
+    format="seesay-vocabulary",
+    version=1,
+    keys=frozenset({"minimum_count", "words"}),
+    other="not a seesay vocabulary",
+    of_version="vocabulary format version",
+    checked="its words do",
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Vocabulary:
             counts.update(tokens)
         kept = [word for word, count in counts.items() if count >= minimum_count and word not in SPECIALS]
         if not kept:
+            what = "word" if len(counts) == 1 else "words"
             raise DataError(
-                f"{source}: none of {len(counts)} words occurs {minimum_count} times; expected at least one word; "
+                f"{source}: none of {len(counts)} {what} occurs {minimum_count} times; expected at least one word; "
                 "lower the minimum count (data.minimum_count) or give more captions."
             )
         return cls((*SPECIALS, *sorted(kept, key=lambda word: (-counts[word], word))), minimum_count)
@@ -115,22 +118,17 @@ class Vocabulary:
     @property
     def digest(self) -> str:
         """The SHA-256 of the words in their order, as hexadecimal: equal exactly when the ids mean the same words."""
-        return _sha256(list(self.words))
+        return sha256_of(list(self.words))
 
     def save(self, path: Path | str) -> None:
         """Write the vocabulary as JSON; the file appears whole or not at all. Raises DataError when it cannot be."""
-        content = {"format": FORMAT, "version": FORMAT_VERSION, "minimum_count": self.minimum_count}
-        checked = {**content, "words": list(self.words)}
-        text = json.dumps({**checked, "sha256": _sha256(checked)}, ensure_ascii=False, indent=0) + "\n"
-        replace_file(Path(path), text.encode())
+        content = {**_FILE.head, "minimum_count": self.minimum_count, "words": list(self.words)}
+        write_checked(path, content, indent=0)
 
     @classmethod
     def load(cls, path: Path | str) -> Vocabulary:
         """Read what `save` wrote; any damage raises DataError in one line that names the file."""
-        content = read_json(path)
-        fault = _file_fault(content)
-        if fault:
-            raise DataError(f"{path}: {fault}; expected a file written by seesay; restore it or train again.")
+        content = read_checked(path, _file_fault)
         return cls(tuple(content["words"]), content["minimum_count"])
 
 
@@ -149,19 +147,8 @@ def _fault(words: Sequence[Any], minimum_count: Any) -> str:
 
 def _file_fault(content: Any) -> str:
     """What is wrong with a vocabulary file's content, or the empty string."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return "not a seesay vocabulary"
-    if content.get("version") != FORMAT_VERSION:
-        return f"vocabulary format version {content.get('version')!r:.40}, this seesay reads {FORMAT_VERSION}"
-    if set(content) != _KEYS:
-        return f"keys {sorted(set(content) ^ _KEYS)!r:.80} are missing or unknown"
+    if fault := _FILE.fault(content):
+        return fault
     if not isinstance(content["words"], list):
         return "words is not a list"
-    if content["sha256"] != _sha256({key: value for key, value in content.items() if key != "sha256"}):
-        return "damaged: its words do not match its SHA-256"
-    return _fault(content["words"], content["minimum_count"])
-
-
-def _sha256(content: Any) -> str:
-    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return _FILE.damage(content) or _fault(content["words"], content["minimum_count"])

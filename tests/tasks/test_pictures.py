@@ -1,0 +1,47 @@
+"""What learning from photographs takes: records of a split, stores that fit, and a line about what was cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seesay.data.records import Record
+from seesay.errors import DataError
+from seesay.tasks.pictures import cut_notice, part_of, picture_digests
+
+RECORDS = [Record(name, f"{name}.jpg", "train", ("A dog.",)) for name in "ab"]
+
+
+def some(cut: int, *counts: int) -> Any:
+    """A set of pictures with so many captions each."""
+    return SimpleNamespace(cut=cut, encoded=[[()] * count for count in counts])
+
+
+def test_a_split_that_training_needs_is_not_empty() -> None:
+    assert part_of(RECORDS, "train", Path("captions.json")) == RECORDS
+    with pytest.raises(DataError, match=r"^captions\.json: received 2 pictures, none of split 'dev'; expected some of"):
+        part_of(RECORDS, "dev", Path("captions.json"))
+
+
+def test_what_was_cut_is_told_by_split_and_nothing_where_all_fit() -> None:
+    sets = {"train": some(3, 1000, 500), "dev": some(0, 5)}
+    assert cut_notice("captions.json", "captions", sets, 20, "data.max_words") == (
+        "captions.json: cut 3 of 1,500 captions of 'train' to 20 words (data.max_words).",
+    )
+    assert cut_notice("q.json", "questions", {**sets, "dev": some(1, 5)}, 9, "why")[0] == (
+        "q.json: cut 3 of 1,500 questions of 'train' and 1 of 5 questions of 'dev' to 9 words (why)."
+    )
+    assert cut_notice("captions.json", "captions", {"dev": sets["dev"]}, 20, "data.max_words") == ()
+
+
+def test_digests_tell_which_pictures_are_in_which_part() -> None:
+    store: Any = SimpleNamespace(digest="5e")
+    whole = picture_digests((RECORDS, []), store, None)
+    assert whole["features"] == "5e" and whole["flipped features"] == ""
+    assert whole["names of the pictures"] == "578c2095225e96dc0445808370b7a5304c13cc13bb56ba01ea99f35bc829ae95"
+    others = (RECORDS[:1], RECORDS[1:]), (RECORDS[::-1], [])
+    names = {picture_digests(parts, store, store)["names of the pictures"] for parts in others}
+    assert len(names | {whole["names of the pictures"]}) == 3
