@@ -10,6 +10,7 @@ import pytest
 
 from seesay.asker import Asker, wide_enough
 from seesay.captioner import Captioner
+from seesay.checkpoint import read_checkpoint, write_checkpoint
 from seesay.data.features import FeatureStore
 from seesay.decoding.settings import Decoding, Hypothesis
 from seesay.errors import CheckpointError, DataError, RecipeError
@@ -112,6 +113,16 @@ def test_the_run_folder_alone_serves(asker_run: Path, features: np.ndarray, tmp_
     shutil.rmtree(tmp_path / "moved" / "concepts")
     with pytest.raises(CheckpointError, match="concepts: not found"):
         Asker.open(tmp_path / "moved")
+
+
+def test_a_checkpoint_with_another_search_is_one_line(asker_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(asker_run, tmp_path / "run")
+    file = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    arrays, header = read_checkpoint(file)
+    file.unlink()
+    write_checkpoint(file, arrays, header | {"decoding": {"width": 3}})
+    with pytest.raises(CheckpointError, match="another kind of decoding"):
+        Asker.open(tmp_path / "run")
 
 
 def test_runs_of_other_tasks_are_told(asker_run: Path, trained: Path) -> None:

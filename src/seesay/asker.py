@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.captioner import Caption
+from seesay.captioner import Caption, check_search
 from seesay.data.questions import LONGEST_ANSWER, encode_answer, pad_answers
 from seesay.decoding.settings import Decoding, Hypothesis, resolve
 from seesay.engines import Engine
@@ -47,6 +47,7 @@ class Asker(Sighted):
     def open(cls, run: Path, device: str = "cpu") -> Asker:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
         opened = open_run(run, "ask", _HEADER, Vocabulary.load)
+        check_search(opened.header, opened.file)
         folder = opened.file.parent.parent / CONCEPTS
         namer = Namer.open(folder, device)
         if namer.digest != opened.header["concepts"]:

@@ -55,7 +55,7 @@ class Captioner(Sighted):
         `precision` is "float32", which changes nothing, or "bf16" or "int8", which compute faster and less exactly.
         """
         opened = open_run(run, "caption", _HEADER, Vocabulary.load)
-        _check_decoding(opened.header, opened.file)
+        check_search(opened.header, opened.file)
         sizes = {"feature_size": opened.header["model"]["feature_size"], "vocabulary_size": len(opened.words)}
         chosen, model = opened.restore(sizes, engine, device)
         return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device)
@@ -204,7 +204,8 @@ def choose_search(
     return with_options(usual, wanted=1, **further)
 
 
-def _check_decoding(header: dict[str, Any], file: Path) -> None:
+def check_search(header: dict[str, Any], file: Path) -> None:
+    """Raises CheckpointError where the search that a checkpoint `file` asks for is none of this seesay."""
     try:
         Decoding(**header["decoding"])
     except TypeError as fault:
