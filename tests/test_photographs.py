@@ -65,7 +65,7 @@ def test_the_encoder_is_that_of_training_and_loaded_once_at_first_use(asked: lis
     assert asked == []
     for _ in range(2):
         list(looker.see(plain(1)))
-    assert asked == [("eye", "numpy")]
+    assert asked == [("eye@4", "numpy")]
 
 
 def test_a_bad_one_is_told_and_keeps_its_place(asked: list[tuple[str, str]], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Sighted:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder whose features the model was trained on, loaded at first use."""
-        return load_encoder(self.header["encoder"].partition("@")[0], engine=self.engine.name)
+        return load_encoder(self.header["encoder"], engine=self.engine.name)
 
     def see(
         self, pictures: Iterable[Picture], on_bad: Callable[[DataError], None] | None = None, size: int = BATCH

@@ -6,11 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from seesay.data.feature_writer import open_writer
 from seesay.data.records import Record
 from seesay.errors import DataError
-from seesay.tasks.pictures import cut_notice, part_of, picture_digests
+from seesay.recipe import Data
+from seesay.tasks.pictures import cut_notice, open_stores, part_of, picture_digests
 
 RECORDS = [Record(name, f"{name}.jpg", "train", ("A dog.",)) for name in "ab"]
 
@@ -24,6 +27,24 @@ def test_a_split_that_training_needs_is_not_empty() -> None:
     assert part_of(RECORDS, "train", Path("captions.json")) == RECORDS
     with pytest.raises(DataError, match=r"^captions\.json: received 2 pictures, none of split 'dev'; expected some of"):
         part_of(RECORDS, "dev", Path("captions.json"))
+
+
+def test_means_over_mirror_images_go_with_flipped_features_of_the_same_network(tmp_path: Path) -> None:
+    for name, encoder, flipped in (
+        ("both", "net@8+mirrored", False),
+        ("flipped", "net@8", True),
+        ("far", "far@8", True),
+    ):
+        with open_writer(tmp_path / f"{name}.h5", ["a.jpg"], 4, 3, encoder, flipped) as writer:
+            writer.write(["a.jpg"], np.ones((1, 4, 3), np.float16))
+            writer.finish()
+    data = Data(captions="c.json", features=str(tmp_path / "both.h5"), flipped=str(tmp_path / "flipped.h5"))
+    store, flipped = open_stores(data)
+    assert flipped is not None and (store.encoder, flipped.encoder) == ("net@8+mirrored", "net@8")
+    with pytest.raises(
+        DataError, match=r"far\.h5: features of far@8 \(4 x 3\); expected net@8 \(4 x 3\), as in .*both"
+    ):
+        open_stores(data.model_copy(update={"flipped": str(tmp_path / "far.h5")}))
 
 
 def test_what_was_cut_is_told_by_split_and_nothing_where_all_fit() -> None:

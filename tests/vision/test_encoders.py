@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seesay.data.images import find_pictures, open_picture, to_square
-from seesay.errors import UnknownName
+from seesay.errors import RecipeError, UnknownName
 from seesay.vision.efficientnet import fold
 from seesay.vision.efficientnet_torch import EfficientNetLite0
 from seesay.vision.encoders import Encoder, load_encoder
@@ -90,6 +90,27 @@ def test_by_numpy_neighbours_and_threads_change_no_bit(pixels: Pixels) -> None:
     np.testing.assert_array_equal(np.concatenate(alone), together)
 
 
+def test_with_mirrored_is_the_mean_of_what_is_seen_of_both(encoder: Encoder, pixels: Pixels) -> None:
+    both = Encoder(encoder.network, mirrored=True)
+    plain, other = (found.astype(np.float32) for found in (encoder(pixels), encoder(pixels[:, :, ::-1])))
+    turned = other.reshape(-1, 7, 7, 1280)[:, :, ::-1].reshape(-1, 49, 1280)
+    np.testing.assert_array_equal(both(pixels), ((plain + turned) / 2).astype(np.float16))
+    assert both.name == "efficientnet-lite0@224+mirrored" and not np.array_equal(plain, both(pixels))
+    # A picture and its mirror image are seen alike, but for where things are.
+    again = both(pixels[:, :, ::-1]).reshape(-1, 7, 7, 1280)[:, :, ::-1].reshape(-1, 49, 1280)
+    np.testing.assert_array_equal(again, both(pixels))
+
+
+def test_an_encoder_is_known_by_the_name_that_files_say() -> None:
+    for name in ("efficientnet-lite0@224", "efficientnet-lite0@224+mirrored"):
+        assert load_encoder(name, engine="numpy").name == name
+    assert load_encoder("efficientnet-lite0", engine="numpy").name == "efficientnet-lite0@224"
+    with pytest.raises(UnknownName, match="efficientnet-lite0@224"):
+        load_encoder("efficientnet-lite0@999")
+    with pytest.raises(RecipeError, match=r"^--flipped, --with-mirrored: received both; expected one of them"):
+        load_encoder("efficientnet-lite0@224+mirrored", flipped=True)
+
+
 def test_flipped_is_the_mirrored_picture_encoded(encoder: Encoder, pixels: Pixels) -> None:
     flipped = Encoder(encoder.network, flipped=True)
     mirrored = np.ascontiguousarray(pixels[:2, :, ::-1])
@@ -122,5 +143,5 @@ def test_pixels_of_another_shape_are_refused(encoder: Encoder, shape: tuple[int,
 
 
 def test_an_unknown_encoder_suggests_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'efficientnet-lite0'"):
+    with pytest.raises(UnknownName, match="Did you mean 'efficientnet-lite0@224'"):
         load_encoder("efficientnet-lite")

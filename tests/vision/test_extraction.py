@@ -84,6 +84,21 @@ def test_flipped_features_are_those_of_mirrored_pictures(folder: Path, tmp_path:
         extract(folder, output, encoder=encoder)
 
 
+def test_features_with_mirrored_are_means_over_both_and_named_so(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    output = tmp_path / "both.h5"
+    extract(folder, output, mirrored=True)
+    store = FeatureStore(output)
+    assert (store.encoder, store.flipped) == ("efficientnet-lite0@224+mirrored", False)
+    square = to_square(open_picture(folder / "0.jpg"), 224)[None]
+    plain, other = (encoder(np.ascontiguousarray(some)).astype(np.float32) for some in (square, square[:, :, ::-1]))
+    mean = (plain + other.reshape(7, 7, 1280)[:, ::-1].reshape(1, 49, 1280)) / 2
+    assert np.abs(store.read(["0.jpg"]).astype(np.float32) - mean).max() <= 2**-8
+    with pytest.raises(DataError, match=r"\+mirrored.*received .*; choose another file"):
+        extract(folder, output)
+
+
 def test_a_bad_picture_stops_the_run_and_the_rest_is_kept(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
     output = tmp_path / "grids.h5"
     (folder / "more" / "broken.jpg").write_text("not a picture", encoding="utf-8")

@@ -19,6 +19,9 @@ def features(
         Path, typer.Option("--output", "-o", help="The HDF5 file to write; an unfinished one is finished.")
     ],
     flipped: Annotated[bool, typer.Option("--flipped", help="Mirror each picture: more to learn from.")] = False,
+    with_mirrored: Annotated[
+        bool, typer.Option("--with-mirrored", help="Mean of a picture and its mirror image: better, twice the time.")
+    ] = False,
     on_bad: Bad = OnBad.STOP,
 ) -> None:
     """Extract grid features of all pictures in a folder.
@@ -32,7 +35,9 @@ def features(
     if folder.is_dir():  # what is wrong with it is told before anything is made
         make_folder(output.parent)
     with bar("features", "pictures") as advance:
-        summary = extract(folder, output, flipped=flipped, on_bad=on_bad.value, progress=advance)
+        summary = extract(
+            folder, output, flipped=flipped, mirrored=with_mirrored, on_bad=on_bad.value, progress=advance
+        )
     print("\n".join(describe_extraction(output, summary)))
 
 

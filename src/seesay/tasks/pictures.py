@@ -68,7 +68,7 @@ def _check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
                 f"{some.path}: features of {kinds[some.flipped]}; data.{key} expects those of {kinds[mirrored]}; "
                 "name the right file, or make it with 'seesay features'" + (" --flipped." if mirrored else ".")
             )
-    if flipped is not None and _kind(flipped) != _kind(store):
+    if flipped is not None and _kind(flipped) != _kind(store):  # a mean over mirror images is of the same network
         raise DataError(
             f"{flipped.path}: features of {_kind(flipped)}; expected {_kind(store)}, as in {store.path}; make both "
             "with the same encoder."
@@ -76,4 +76,4 @@ def _check_stores(store: FeatureStore, flipped: FeatureStore | None) -> None:
 
 
 def _kind(store: FeatureStore) -> str:
-    return f"{store.encoder} ({store.regions} x {store.size})"
+    return f"{store.encoder.partition('+')[0]} ({store.regions} x {store.size})"
