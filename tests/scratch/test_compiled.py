@@ -104,6 +104,16 @@ def test_equals_numpy_over_many_blocks(kind: str, compiled: None, run_layer: Run
         assert_close(*both(layer, run_layer, x, first, counts, scaled(dout, 0.01), scaled(dlast, 0.1)))
 
 
+@pytest.mark.parametrize("kind", ["tanh", "GRU"])
+def test_equals_numpy_with_more_columns_than_are_packed_at_a_time(
+    kind: str, compiled: None, run_layer: Run, make_example: Example
+) -> None:
+    layer = KINDS[kind][0](1100, 30, **KINDS[kind][1])  # two times 512 and a rest
+    x, first, dout, dlast = make_example(layer, 60, 5, True)
+    x = scaled(x, 0.1)
+    assert_close(*both(layer, run_layer, x, first, None, scaled(dout, 0.01), scaled(dlast, 0.1)))
+
+
 @pytest.mark.parametrize("flags", FLAGS[1:], ids=["AVX2", "plain"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_narrower_vectors_have_the_same_results(

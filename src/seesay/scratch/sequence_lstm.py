@@ -20,9 +20,11 @@ from seesay.scratch.sequence import (
     transposed,
 )
 
+ORDER = (0, 1, 3, 2)  # where torch.nn's i f g o has the planes i f o g: those of σ lie together
+
 
 class Prepared(NamedTuple):
-    """An LSTM's weights as the kernel wants them: those of σ halved (see `prepare`)."""
+    """An LSTM's weights as the kernel wants them: gates in the order i f o g, those of σ halved (see `prepare`)."""
 
     ih: Array  # (4, H, I)
     bias: Array | None  # (4, B, H), repeated for each row
@@ -34,7 +36,7 @@ class _Cache(NamedTuple):
     w: Weights
     first: State
     out: Array
-    gates: Array  # (4, N, H): i f g o
+    gates: Array  # (4, N, H): i f o g
     cells: Array  # (N, H): c
     squashed: Array  # (N, H): tanh(c)
     packing: Packing
@@ -44,15 +46,19 @@ class _Cache(NamedTuple):
 
 def prepare(w: Weights, rows: int) -> Prepared:
     """σ(a) = (1 + tanh(a/2)) / 2 lets one tanh do for all four gates; a's halving goes into the weights."""
-    half, bias = np.array([[0.5], [0.5], [1], [0.5]], w.ih.dtype), both_biases(w)
-    ih = (w.ih.reshape(4, -1) * half).reshape(4, -1, w.ih.shape[1])
-    recurrent = transposed(w.hh.reshape(4, -1, w.hh.shape[1]))
-    recurrent *= half[:, :, None]
-    return Prepared(ih, None if bias is None else repeated(bias.reshape(4, -1) * half, rows), recurrent)
+    bias, order = both_biases(w), list(ORDER)
+    ih, recurrent = w.ih.reshape(4, -1, w.ih.shape[1])[order], transposed(w.hh.reshape(4, -1, w.hh.shape[1])[order])
+    ih[:3] *= 0.5
+    recurrent[:3] *= 0.5
+    if bias is None:
+        return Prepared(ih, None, recurrent)
+    bias = bias.reshape(4, -1)[order]
+    bias[:3] *= 0.5
+    return Prepared(ih, repeated(bias, rows), recurrent)
 
 
 def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells: Array, squashed: Array) -> None:
-    """One step in place: `gates` (4, n, H) holds x's product for i f g o, and afterwards the gates.
+    """One step in place: `gates` (4, n, H) holds x's product for i f o g, and afterwards the gates.
 
     `product` (4, n, H) is scratch space; the new c goes to `cells` (which may be `c`), its tanh to `squashed`: the new
     h is o times that. Nothing is allocated.
@@ -62,11 +68,11 @@ def advance(h: Array, c: Array, p: Prepared, gates: Array, product: Array, cells
     if p.bias is not None:
         gates += p.bias[:, : len(h)]
     np.tanh(gates, out=gates)
-    for sigmoids in (gates[:2], gates[3]):
-        sigmoids *= 0.5
-        sigmoids += 0.5
+    sigmoids = gates[:3]
+    sigmoids *= 0.5
+    sigmoids += 0.5
     np.multiply(gates[1], c, out=cells)
-    np.multiply(gates[0], gates[2], out=squashed)
+    np.multiply(gates[0], gates[3], out=squashed)
     cells += squashed
     np.tanh(cells, out=squashed)
 
@@ -101,9 +107,9 @@ class LSTMKernel:
             a, new, flat, output = gates[:, start:stop], cells[start:stop], squashed[start:stop], out[start:stop]
             advance(h, c, p, a, space[: 4 * new.size].reshape(4, *new.shape), new, flat)
             if projection is None:
-                np.multiply(a[3], flat, out=output)
+                np.multiply(a[2], flat, out=output)
             else:
-                np.multiply(a[3], flat, out=whole[:count])
+                np.multiply(a[2], flat, out=whole[:count])
                 np.matmul(whole[:count], projection, out=output)
             h, c = output, new
         last = packing.last(state[0], out, reverse), packing.last(state[1], cells, reverse)
@@ -115,7 +121,7 @@ class LSTMKernel:
         dh, dc = dstate[0].copy(), dstate[1].copy()
         size = dc.shape[1]
         # The projection's gradient is one product too, of all gradients by its outputs with all its inputs o tanh(c').
-        whole = None if w.hr is None else gates[3] * squashed
+        whole = None if w.hr is None else gates[2] * squashed
         by_out = None if w.hr is None else np.empty(out.shape, out.dtype)
         da = self.memory.take((len(x), 4 * size), x.dtype)
         planes, most = da.reshape(-1, 4, size).transpose(1, 0, 2), block_rows(size)
@@ -155,7 +161,7 @@ def _local_derivatives(gates: Array, squashed: Array, cells: Array, out: Array) 
 
     With u = i g and h = o tanh(c') they are u(1-i), (c'-u)(1-f), i - u g, h(1-o) and o - h tanh(c').
     """
-    i, _, g, o = gates
+    i, _, o, g = gates
     by_i, by_f, by_g, by_o, through = out
     np.subtract(1, gates[:2], out=out[:2])
     np.multiply(i, g, out=by_g)  # u, for a moment

@@ -81,7 +81,9 @@ def backward_shares(done: list[Done], dout: Array, dstate: State) -> tuple[Array
 
     def run(one: Done) -> tuple[Array, State, list[Weights]]:
         packing = one.cache.packing
-        last = tuple(np.stack([packing.sort(layer) for layer in part[:, one.share]]) for part in dstate)
+        last = tuple(part[:, one.share] for part in dstate)
+        if not packing.even:
+            last = tuple(np.stack([packing.sort(layer) for layer in part]) for part in last)
         found = stack_backward(one.cache, packing.pack(dout[:, one.share]), last)
         dx = packing.unpack(found.x)
         if not np.may_share_memory(dx, found.x):
@@ -100,7 +102,8 @@ def backward_shares(done: list[Done], dout: Array, dstate: State) -> tuple[Array
 
 
 def _restored(packing: Packing, state: State) -> State:
-    return tuple(np.stack([packing.restore(layer) for layer in part]) for part in state)
+    """A state that nobody else holds, in the caller's order."""
+    return state if packing.even else tuple(np.stack([packing.restore(layer) for layer in part]) for part in state)
 
 
 def _merged(shares: list[Share], parts: Sequence[Array]) -> Array:

@@ -13,7 +13,7 @@ from seesay.scratch.compiled.kernel import CompiledKernel
 from seesay.scratch.memory import Memory
 from seesay.scratch.packing import Packing
 from seesay.scratch.sequence import Gradients, Kernel
-from seesay.scratch.threads import in_parallel
+from seesay.scratch.threads import get_num_threads, in_parallel
 
 # Below this many multiplications a step the interpreter's own time rules, and a second thread would only wait for it.
 WORTH_A_THREAD = 250_000
@@ -95,29 +95,44 @@ def stack_backward(cache: StackCache, dout: Array, dstate: State) -> StackGradie
         caches = cache.layers.pop()
         directions = len(caches)
         hidden = dout.shape[1] // directions
-        tasks = [
-            partial(
-                cache.kernel.backward,
+        given = [
+            (
                 caches[way],
                 dout[:, way * hidden : (way + 1) * hidden],
                 tuple(part[number * directions + way] for part in dstate),
             )
             for way in range(directions)
         ]
-        batch, rows = cache.packing.batch, cache.packing.rows
-        found: list[Gradients] = in_parallel(tasks, worth_a_thread(cache.kernel, caches[0].w, batch, rows))
+        dx, found = _layer_backward(cache, given, number == 0)
         cache.memory.give(cache.outs.pop())
         if number < top:
             cache.memory.give(dout)
-        dout = found[0].x
-        if directions == 2:
-            dout += found[1].x
-            cache.memory.give(found[1].x)
+        dout = dx
         if number and cache.masks:
             dout *= cache.masks[number - 1]
-        states[:0] = [gradients.state for gradients in found]
-        by_weights[:0] = [gradients.weights for gradients in found]
+        states[:0] = [state for state, _ in found]
+        by_weights[:0] = [weights for _, weights in found]
     return StackGradients(dout, tuple(np.stack(parts) for parts in zip(*states, strict=True)), by_weights)
+
+
+def _layer_backward(
+    cache: StackCache, given: list[tuple[Any, Array, State]], lowest: bool
+) -> tuple[Array, list[tuple[State, Weights]]]:
+    """One layer's gradient by its input; by state and weights for each direction, given its cache, dout and dstate."""
+    kernel, packing, w, x = cache.kernel, cache.packing, given[0][0].w, given[0][0].x
+    parallel = worth_a_thread(kernel, w, packing.batch, packing.rows)
+    if isinstance(kernel, CompiledKernel):
+        found = in_parallel([partial(kernel.backward_but_x, *one) for one in given], parallel)
+        # What is handed out does not come back to the memory's buffers.
+        out = np.empty(x.shape, x.dtype) if lowest and packing.even else cache.memory.take(x.shape, x.dtype)
+        return kernel.by_x([one[0] for one in given], out, get_num_threads() if parallel else 1), found
+    gradients: list[Gradients] = in_parallel([partial(kernel.backward, *one) for one in given], parallel)
+    dx = gradients[0].x
+    for other in gradients[1:]:
+        halves = [slice(0, len(dx) // 2), slice(len(dx) // 2, None)]
+        in_parallel([partial(np.add, dx[rows], other.x[rows], dx[rows]) for rows in halves], parallel)
+        cache.memory.give(other.x)
+    return dx, [(one.state, one.weights) for one in gradients]
 
 
 def worth_a_thread(kernel: Kernel, weights: Weights, batch: int, rows: int) -> bool:

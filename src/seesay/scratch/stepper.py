@@ -172,9 +172,9 @@ def _lstm(layer: LSTM, w: Weights, h: Array, c: Array) -> tuple[Array, Array, Ca
     def run() -> None:
         sequence_lstm.advance(h, c, p, gates, product, c, squashed)
         if projection is None:
-            np.multiply(gates[3], squashed, out=h)
+            np.multiply(gates[2], squashed, out=h)
         else:
-            np.multiply(gates[3], squashed, out=squashed)
+            np.multiply(gates[2], squashed, out=squashed)
             np.matmul(squashed, projection, out=h)
 
     return p.ih, gates, run

@@ -22,7 +22,7 @@ _WHOLE = {"kind", "input", "hidden", "padded", "steps", "block", "turned", "part
 _STRIDES = {"x_stride", "out_stride", "dout_stride"}
 # In the order of layer.h.
 _FIELDS = """kind input hidden padded steps block starts counts turned part parts x x_stride weight_x weight_h bias_x
-bias_h first_h first_c packed gates cells out out_stride dout dout_stride dh dc dx dweight_x dweight_h dbias"""
+bias_h first_h first_c packed gates cells out out_stride dout dout_stride dh dc dx dweight_x dweight_h dbias beside"""
 
 
 class Layer(ctypes.Structure):

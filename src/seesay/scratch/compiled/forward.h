@@ -13,18 +13,14 @@ static void pack_gates(const Layer *l, const float *weight, long depth, int firs
     for (long p = 0; p < (gated ? vectors : panels_of(l->padded)); p++) {
         long at = gated ? p : panel_at(l->padded, p), next = gated ? p + 1 : panel_at(l->padded, p + 1);
         int width = gated ? planes : (int)(next - at);
-        memset(packed, 0, (size_t)(width * depth * LANES) * sizeof(float));
-        for (long low = 0; low < depth; low += LANES)
+        for (long low = 0; low < depth; low += LANES) /* a line of each row at a time */
             for (int v = 0; v < width; v++) {
                 long unit = (gated ? at : at + v) * LANES, plane = gated ? first + v : 0;
                 long lanes = l->hidden - unit < LANES ? l->hidden - unit : LANES;
+                const float *from = weight + (gate_of(l->kind, (int)plane) * l->hidden + unit) * depth;
                 float scale = scale_of(l->kind, (int)plane);
-                for (long lane = 0; lane < lanes; lane++) {
-                    const float *from = weight + (gate_of(l->kind, (int)plane) * l->hidden + unit + lane) * depth;
-                    float *to = packed + v * LANES + lane;
-                    for (long k = low; k < depth && k < low + LANES; k++)
-                        to[k * width * LANES] = from[k] * scale;
-                }
+                for (long k = low; k < depth && k < low + LANES; k++)
+                    store(packed + (k * width + v) * LANES, pick(from + k, depth, lanes) * scale);
             }
         packed += width * depth * LANES;
     }

@@ -5,7 +5,8 @@
 #include "gates.h"
 #include "products.h"
 
-typedef struct {
+typedef struct Layer Layer;
+struct Layer {
     int64_t kind, input, hidden, padded; /* I, H, and H up to the next multiple of LANES */
     int64_t steps, block;                /* `block` rows, at least, are worked on while they lie in a near cache */
     const int64_t *starts, *counts;      /* of each step, in the direction's order: first row, rows */
@@ -22,9 +23,10 @@ typedef struct {
     const float *dout;                   /* (N, H), rows `dout_stride` apart */
     int64_t dout_stride;
     float *dh, *dc;                      /* (B, padded): by the last state, afterwards by the first */
-    float *dx;                           /* (N, I) */
+    float *dx;                           /* (N, I); that of both directions: see `by_input` */
     float *dweight_x, *dweight_h, *dbias; /* as the weights; (planes, padded) */
-} Layer;
+    const Layer *beside;                 /* the other direction, whose share of dx is added to this one's; or null */
+};
 
 /* Planes of a row of gates; those that x's product fills, and the first and number of those that h's product fills. */
 INLINE int planes_of(int64_t kind) { return kind == LSTM || kind == GRU ? 4 : 1; }
@@ -57,6 +59,14 @@ INLINE const float *c_before(const Layer *l, long s, long r)
 {
     return s && r < l->counts[s - 1] ? l->cells + (l->starts[s - 1] + r) * l->padded : l->first_c + r * l->padded;
 }
+/* N: the rows of all steps. */
+INLINE long rows_of(const Layer *l)
+{
+    long rows = 0;
+    for (long s = 0; s < l->steps; s++)
+        rows += l->counts[s];
+    return rows;
+}
 INLINE float *gates_at(const Layer *l, long row) { return l->gates + row * row_of(l); }
 
 /* The end of the run of steps that makes up a block starting at step `s`, and the block's rows. */
@@ -74,10 +84,11 @@ INLINE void want_block(const Layer *l, long from, long to, int back, Ahead *ahea
 {
     int up = l->starts[to - 1] >= l->starts[from];
     long low = l->starts[up ? from : to - 1], last = up ? to - 1 : from, high = l->starts[last] + l->counts[last];
-    long floats = (planes_of(l->kind) + 1) * l->padded + l->x_stride + (back ? l->dout_stride : 0);
+    long floats = (planes_of(l->kind) + 1) * l->padded + (back ? l->dout_stride : l->x_stride);
     if ((high - low) * floats * (long)sizeof(float) > ROOM)
         return;
-    want(ahead, l->x + low * l->x_stride, l->x + high * l->x_stride);
+    if (!back)
+        want(ahead, l->x + low * l->x_stride, l->x + high * l->x_stride);
     if (l->kind == LSTM)
         want(ahead, l->cells + low * l->padded, l->cells + high * l->padded);
     if (back)

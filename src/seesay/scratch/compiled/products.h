@@ -16,6 +16,7 @@
 #define RANGES 4
 #define DEEP 4         /* steps of k in one round of the loop: else the counting would take turns from the products */
 #define DEPTH 256      /* at most this many products are summed at a stretch: longer sums round more */
+#define NEAR 96        /* rows of a block that lie in a near cache beside the weights */
 #define AHEAD_ALONE 24 /* rows of a panel */
 
 /* Memory that will be wanted soon. */

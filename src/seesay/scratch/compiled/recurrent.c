@@ -8,7 +8,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Pointers to the rows of a block or of a step, and a panel for the sums over its rows. */
+/* Pointers to the rows of a block or of a step, and panels for the sums over its rows. */
 typedef struct {
     const float **left, **h;
     float **out;
@@ -28,7 +28,7 @@ static float *vectors_of(long floats) { return aligned_alloc(64, ((size_t)floats
 
 static int enter(const Layer *l, Space *s, int sums)
 {
-    long most = 1, rows;
+    long most = sums ? SUMMED : 1, rows;
     *s = (Space){.blocks = malloc((size_t)(l->steps + 1) * sizeof(long))};
     if (!s->blocks)
         return 0;
@@ -43,7 +43,7 @@ static int enter(const Layer *l, Space *s, int sums)
     s->out = malloc((size_t)most * sizeof *s->out);
     s->rows = malloc((size_t)most * sizeof *s->rows);
     if (sums)
-        s->panel = vectors_of(most * PANEL * LANES);
+        s->panel = vectors_of(SUMMED * TOGETHER * PANEL * LANES);
     if (s->left && s->h && s->out && s->rows && (!sums || s->panel))
         return 1;
     leave(s);
@@ -113,27 +113,18 @@ EXPORT int pack_backward(const Layer *l)
              pack_back(l, l->weight_h, l->hidden, first_plane_h(l->kind), planes, (float *)packed_back_h(l)));
 }
 
-/* Adds a block to the weights' gradients, or starts them with it: of the units, this part out of `parts`. */
-static void add_block(const Layer *l, long from, long to, int fresh, Space *space)
+/* Adds rows low.. to the weights' gradients, or starts them with these: of the units, this part out of `parts`. */
+static void add_block(const Layer *l, long low, long rows, Space *space)
 {
-    long rows = 0, planes = planes_x(l->kind), width = planes_of(l->kind) * l->padded;
+    long planes = planes_x(l->kind), width = planes_of(l->kind) * l->padded;
     long tiles_all = (planes * l->hidden + ACROSS - 1) / ACROSS;
-    long low = tiles_all * l->part / l->parts, high = tiles_all * (l->part + 1) / l->parts;
-    int up = l->starts[to - 1] >= l->starts[from], first = first_plane_h(l->kind);
-    const float *gates = gates_at(l, l->starts[up ? from : to - 1]); /* of the block's rows, one after the other */
-    for (long n = 0; n < to - from; n++) {
-        long s = up ? from + n : to - 1 - n;
-        for (long r = 0; r < l->counts[s]; r++, rows++) {
-            space->left[rows] = l->x + (l->starts[s] + r) * l->x_stride;
-            space->h[rows] = h_before(l, s, r);
-        }
-    }
-    add_weight(l, rows, l->input, gates, 0, (int)planes, low, high, space->left, space->panel, fresh, l->dweight_x,
-               &space->ahead);
-    add_weight(l, rows, l->hidden, gates, first, (int)planes, low, high, space->h, space->panel, fresh, l->dweight_h,
-               &space->ahead);
+    long first = tiles_all * l->part / l->parts, end = tiles_all * (l->part + 1) / l->parts;
+    const float *gates = gates_at(l, low);
+    add_weight(l, rows, l->input, gates, 0, (int)planes, first, end, space->left, space->panel, low == 0, l->dweight_x);
+    add_weight(l, rows, l->hidden, gates, first_plane_h(l->kind), (int)planes, first, end, space->h, space->panel,
+               low == 0, l->dweight_h);
     if (l->part == 0)
-        add_bias(rows, width, gates, row_of(l), fresh, l->dbias);
+        add_bias(rows, width, gates, row_of(l), low == 0, l->dbias);
 }
 
 static void step_back(const Layer *l, long s, Space *space, const float *zeros)
@@ -154,36 +145,55 @@ static void step_back(const Layer *l, long s, Space *space, const float *zeros)
                   &space->ahead);
 }
 
-/* Steps and dx of this part's rows; with a single part the weights' gradients too, while a block is near. */
+/* The steps of this part's rows. */
 EXPORT int backward(const Layer *l)
 {
     Space space;
-    long widest = l->padded > l->input ? l->padded : l->input;
-    float *zeros = calloc((size_t)(widest + LANES), sizeof *zeros);
-    if (!zeros || !enter(l, &space, l->parts == 1)) {
+    float *zeros = calloc((size_t)(l->padded + LANES), sizeof *zeros);
+    if (!zeros || !enter(l, &space, 0)) {
         free(zeros);
         return 1;
     }
     for (long b = space.count - 1; b >= 0; b--) {
-        long from = space.blocks[b], to = space.blocks[b + 1], rows = 0;
-        if (l->parts > 1)
-            look_ahead(l, &space, b - 1, 1);
-        for (long s = to - 1; s >= from; s--)
+        look_ahead(l, &space, b - 1, 1);
+        for (long s = space.blocks[b + 1] - 1; s >= space.blocks[b]; s--)
             step_back(l, s, &space, zeros);
-        for (long s = from; s < to; s++)
-            for (long r = l->part; r < l->counts[s]; r += l->parts, rows++) {
-                space.left[rows] = gates_at(l, l->starts[s] + r);
-                space.out[rows] = l->dx + (l->starts[s] + r) * l->input;
-            }
-        product_plain(rows, l->input, planes_x(l->kind) * l->padded, space.left, l->packed, zeros, space.out,
-                      &space.ahead);
-        if (l->parts > 1)
-            continue;
-        look_ahead(l, &space, b - 1, 1); /* so late: sums over rows drive out little */
-        add_block(l, from, to, b == space.count - 1, &space);
     }
     free(zeros);
     leave(&space);
+    return 0;
+}
+
+/* A block of dx = (start, or what stands there) + da times W_ih. */
+static void block_by_input(const Layer *l, long low, long rows, const float *start, float *dx, Ahead *ahead)
+{
+    const float *left[NEAR];
+    float *out[NEAR];
+    for (long r = 0; r < rows; r++) {
+        left[r] = gates_at(l, low + r);
+        out[r] = dx + (low + r) * l->input;
+    }
+    product_plain(rows, l->input, planes_x(l->kind) * l->padded, left, l->packed, start, out, ahead);
+}
+
+/* dx, after `backward` has left the gradients by all pre-activations in place, here and in `beside`: of the rows, this
+ * part out of `parts`.
+ */
+EXPORT int by_input(const Layer *l)
+{
+    float *zeros = calloc((size_t)(l->input + PANEL * LANES), sizeof *zeros);
+    if (!zeros)
+        return 1;
+    long all = rows_of(l), end = all * (l->part + 1) / l->parts;
+    for (long low = all * l->part / l->parts; low < end; low += NEAR) {
+        long rows = end - low < NEAR ? end - low : NEAR;
+        Ahead ahead = {.count = 0};
+        for (const Layer *one = l; one; one = one->beside)
+            want(&ahead, gates_at(one, low + rows), gates_at(one, end - low < 2 * NEAR ? end : low + 2 * NEAR));
+        for (const Layer *one = l; one; one = one->beside)
+            block_by_input(one, low, rows, one == l ? zeros : 0, l->dx, &ahead);
+    }
+    free(zeros);
     return 0;
 }
 
@@ -193,9 +203,19 @@ EXPORT int gradients(const Layer *l)
     Space space;
     if (!enter(l, &space, 1))
         return 1;
-    for (long b = space.count - 1; b >= 0; b--) {
-        look_ahead(l, &space, b - 1, 1);
-        add_block(l, space.blocks[b], space.blocks[b + 1], b == space.count - 1, &space);
+    int up = l->steps < 2 || l->starts[l->steps - 1] >= l->starts[0];
+    long low = 0, rows = 0, all = rows_of(l);
+    for (long n = 0; n < l->steps; n++) { /* the rows one after the other, as they lie in memory */
+        long s = up ? n : l->steps - 1 - n;
+        for (long r = 0; r < l->counts[s]; r++) {
+            space.left[rows] = l->x + (l->starts[s] + r) * l->x_stride;
+            space.h[rows] = h_before(l, s, r);
+            if (++rows == SUMMED || low + rows == all) {
+                add_block(l, low, rows, &space);
+                low += rows;
+                rows = 0;
+            }
+        }
     }
     leave(&space);
     return 0;

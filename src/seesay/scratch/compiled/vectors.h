@@ -68,6 +68,21 @@ INLINE Vector load_some(const float *from, long left)
     return load(found);
 }
 
+/* The first `lanes` of LANES floats that lie `stride` apart; zeros for the others. */
+INLINE Vector pick(const float *from, long stride, long lanes)
+{
+#if defined(__AVX512F__)
+    if (lanes == LANES && stride < INT32_MAX / LANES) {
+        __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        return (Vector)_mm512_i32gather_ps(_mm512_mullo_epi32(at, _mm512_set1_epi32((int)stride)), from, 4);
+    }
+#endif
+    float found[LANES] = {0};
+    for (long lane = 0; lane < lanes; lane++)
+        found[lane] = from[lane * stride];
+    return load(found);
+}
+
 INLINE void store_some(float *to, Vector v, long left)
 {
     if (left >= LANES) {
