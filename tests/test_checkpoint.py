@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from safetensors.numpy import save_file
 
 from seesay.checkpoint import read_checkpoint, write_checkpoint
@@ -45,6 +46,18 @@ def test_everything_comes_back(checkpoint: Path) -> None:
     for name, array in some_arrays().items():
         assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape), name
         assert arrays[name].tobytes() == array.tobytes(), name
+
+
+def test_equal_content_gives_equal_bytes_that_safetensors_reads(checkpoint: Path, tmp_path: Path) -> None:
+    written = {checkpoint.read_bytes()}
+    for number in range(20):
+        write_checkpoint(tmp_path / f"{number}", some_arrays(), HEADER)
+        written.add((tmp_path / f"{number}").read_bytes())
+    assert len(written) == 1
+    arrays = safetensors.numpy.load_file(checkpoint)
+    assert {name: array.tobytes() for name, array in arrays.items()} == {
+        name: array.tobytes() for name, array in some_arrays().items()
+    }
 
 
 def test_a_header_may_hold_a_digest_of_its_own(tmp_path: Path) -> None:

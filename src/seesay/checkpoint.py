@@ -37,10 +37,20 @@ def write_checkpoint(path: Path, arrays: Mapping[str, NDArray[Any]], header: Map
     """
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {"format": FORMAT, "header": json.dumps(header), "sha256": _BLANK.decode()}
-    content = save(whole, metadata=metadata)
+    content = _ordered(save(whole, metadata=metadata))
     place = _digest_place(path, content)
     view = memoryview(content)
     replace_file(path, view[:place], _sha256(content, place), view[place + 64 :])
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its metadata in order: safetensors puts them anyhow, and equal runs give equal bytes."""
+    size = 8 + int.from_bytes(content[:8], "little")
+    about = json.loads(content[8:size])
+    about["__metadata__"] = dict(sorted(about["__metadata__"].items()))
+    text = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of eight bytes
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(content)[size:]])
 
 
 def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
