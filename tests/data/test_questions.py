@@ -106,6 +106,13 @@ def test_long_answers_are_cut_and_none_at_all_is_padding() -> None:
     assert pad_answers([]).shape == (0, 1)
 
 
+def test_answers_that_are_cut_are_counted() -> None:
+    eight, nine = "yes " * 8, "yes " * 9
+    long = [Asked("1", "a.jpg", "train", tuple(Question("What?", answer) for answer in (eight, nine, nine)))]
+    assert QuestionSet.build(long, WORDS, Store(), CONCEPTS, max_words=4).cut_answers == 2
+    assert built().cut_answers == 0
+
+
 def test_chances_are_even() -> None:
     drawn = [chance(1, epoch, f"{item}/0") for epoch in range(40) for item in range(50)]
     assert min(drawn) >= 0 and max(drawn) < 1

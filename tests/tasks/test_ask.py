@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -46,6 +47,14 @@ def test_what_is_gathered(asking: Make, named: Path) -> None:
     (told,) = material(asking, "data.max_words=3").notices
     cut = "cut 80 of 80 questions of 'train' and 20 of 20 questions of 'dev' to 3 words (data.max_words)."
     assert told == f"{found.recipe.data.questions}: {cut}"
+
+
+def test_answers_that_are_cut_are_told(asking: Make) -> None:
+    found = material(asking)
+    longer = dataclasses.replace(found, dev=dataclasses.replace(found.dev, cut_answers=1234))
+    assert longer.notices == (
+        f"{found.recipe.data.questions}: cut 1,234 answers of 'dev' to 8 words, as more are never heard.",
+    )
 
 
 def test_concepts_are_those_of_each_picture(asking: Make, named: Path, world: Path) -> None:

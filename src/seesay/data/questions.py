@@ -62,6 +62,7 @@ class QuestionSet:
     answers: Mapping[str, tuple[tuple[int, ...], ...]]  # words of each question's answer, by picture
     concepts: Mapping[str, NDArray[np.float32]]  # (C,) each, by picture
     hidden: float = 0.0
+    cut_answers: int = 0  # so many had more words than are heard
 
     @classmethod
     def build(
@@ -75,7 +76,7 @@ class QuestionSet:
         flipped: Features | None = None,
         hidden: float = 0.0,
     ) -> QuestionSet:
-        """Encode questions and answers; a question of more than `max_words` words is cut there."""
+        """Encode questions and answers; a question of more than `max_words` words is cut there, an answer at 8."""
         captions = CaptionSet.build(
             [record_of(one) for one in asked], vocabulary, features, max_words=max_words, flipped=flipped
         )
@@ -83,7 +84,9 @@ class QuestionSet:
             one.id: tuple(tuple(encode_answer(question.answer, vocabulary)) for question in one.questions)
             for one in asked
         }
-        return cls(captions, answers, concepts, hidden)
+        spoken = (question.answer for one in asked for question in one.questions)
+        cut = sum(len(tokenize(answer)) > LONGEST_ANSWER for answer in spoken)
+        return cls(captions, answers, concepts, hidden, cut)
 
     def __len__(self) -> int:
         return len(self.captions)

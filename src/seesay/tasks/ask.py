@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seesay.asker import CONCEPTS, Asker
 from seesay.data.features import FeatureStore
-from seesay.data.questions import QuestionSet
+from seesay.data.questions import LONGEST_ANSWER, QuestionSet
 from seesay.data.vqa import Asked, part_of, read_questions
 from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
@@ -79,9 +79,10 @@ class Questions:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a person should know of the questions: how many were too long."""
+        """What a person should know of the questions and answers: how many were too long."""
         data, parts = self.recipe.data, {"train": self.train.captions, "dev": self.dev.captions}
-        return cut_notice(data.questions, "questions", parts, data.max_words, "data.max_words")
+        questions = cut_notice(data.questions, "questions", parts, data.max_words, "data.max_words")
+        return (*questions, *_answers_cut(data.questions, {"train": self.train, "dev": self.dev}))
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -146,6 +147,12 @@ def concepts_of(asked: Sequence[Asked], namer: Namer, store: FeatureStore) -> di
         rows = namer.probabilities(store.read([one.file for one in some]))
         found |= {one.id: row for one, row in zip(some, rows, strict=True)}
     return found
+
+
+def _answers_cut(source: str, sets: dict[str, QuestionSet]) -> tuple[str, ...]:
+    counts = [f"{some.cut_answers:,} answers of '{name}'" for name, some in sets.items() if some.cut_answers]
+    line = f"{source}: cut {' and '.join(counts)} to {LONGEST_ANSWER} words, as more are never heard."
+    return (line,) if counts else ()
 
 
 def _words_of(asked: Sequence[Asked], recipe: AskRecipe, source: Path) -> Vocabulary:
