@@ -62,7 +62,7 @@ COMMANDS = {
     ],
     "ask": ["--answer", "--device", "--json", "--n-best", "--on-bad", "photos", "run"],
     "concepts": ["--device", "--json", "--on-bad", "--top", "photos", "run"],
-    "tag": ["--device", "--engine", "--frames", "run"],
+    "tag": ["--device", "--encoding", "--engine", "--frames", "--json", "run"],
     "classify": ["--device", "--encoding", "--engine", "--json", "--n-best", "--on-bad", "run"],
     "report": ["run"],
     "score": [

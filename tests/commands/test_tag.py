@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,10 +60,27 @@ def test_only_a_line_feed_ends_a_sentence(
 
 def test_what_is_not_utf8_is_told_with_its_line(tagger_run: Path, typed: Callable[..., None]) -> None:
     typed(b"they run\nthe caf\xe9 .\n")
-    with pytest.raises(
-        DataError, match=r"standard input, line 2: .* not UTF-8 \(.*\); expected text in UTF-8; convert"
-    ):
+    with pytest.raises(DataError, match=r"standard input, line 2: .* not UTF-8 \(.*\); expected text in UTF-8; name"):
         tag(tagger_run)
+
+
+def test_text_of_another_encoding_is_read_where_it_is_named(
+    tagger_run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(b"they run caf\xe9\n")
+    tag(tagger_run, encoding="latin-1")
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["they", "run", "café", ""]
+
+
+def test_json_holds_the_words_and_their_tags(
+    tagger_run: Path, typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(b"they run\n\n")
+    tag(tagger_run, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [
+        {"words": ["they", "run"], "tags": ["PRP", "VB"]},
+        {"words": [], "tags": []},
+    ]
 
 
 def test_a_sentence_too_long_is_told_by_its_beginning(tagger_run: Path, typed: Callable[..., None]) -> None:
@@ -119,6 +137,11 @@ def test_frames_are_tagged_from_a_file(
     list(train(tagging("torch", *data, *settings), tmp_path / "run"))
     tag(tmp_path / "run", frames=tmp_path / "new.npz")
     assert capsys.readouterr().out == "a:0\tx\na:1\ty\na:2\ty\n\nb:0\ty\n\nc:0\tx\n\n"
+    tag(tmp_path / "run", frames=tmp_path / "new.npz", as_json=True)
+    assert json.loads(capsys.readouterr().out)[:2] == [
+        {"name": "a", "tags": ["x", "y", "y"]},
+        {"name": "b", "tags": ["y"]},
+    ]
     with pytest.raises(DataError, match="standard input: received for a tagger of frames of 2 numbers"):
         tag(tmp_path / "run")
     with pytest.raises(DataError, match=r"new\.npz: received for a tagger of words"):

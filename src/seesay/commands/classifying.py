@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seesay.commands.options import Device, On, OnBad, Run, keep_json, typed_lines
+from seesay.commands.options import AsJson, Device, Encoding, On, OnBad, Run, keep_json, typed_lines
 
 if TYPE_CHECKING:
     from seesay.classifier import Classifier
@@ -22,8 +22,8 @@ Bad = Annotated[OnBad, typer.Option(help="What to do with a line that has no wor
 def classify(
     run: Run,
     n_best: Annotated[int, typer.Option(min=1, help="How many labels a text, with their probabilities.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    encoding: Annotated[str, typer.Option(help="Of standard input.")] = "utf-8",
+    as_json: AsJson = False,
+    encoding: Encoding = "utf-8",
     on_bad: Bad = OnBad.STOP,
     device: Device = "cpu",
     engine: On = None,

@@ -30,6 +30,8 @@ Bad = Annotated[OnBad, typer.Option(help="What to do with a picture that cannot 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
 On = Annotated[EngineName | None, typer.Option("--engine", help="What to compute with; else what trained the run.")]
 Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
+Encoding = Annotated[str, typer.Option(help="Of standard input.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
 
 
@@ -51,15 +53,12 @@ def refuse(run: Path, what: str, given: Mapping[str, Any]) -> None:
         raise RecipeError(f"{', '.join(without_use)}: received for {run}, {what}; expected for a captioner; omit it.")
 
 
-def typed_lines(encoding: str | None = None) -> list[str]:
-    """The lines of standard input, in UTF-8 where a command lets nobody name another encoding.
+def typed_lines(encoding: str = "utf-8") -> list[str]:
+    """The lines of standard input.
 
     Only a line feed ends a line, as in files. Raises DataError, with the line, for bytes that are not of the encoding.
     """
     from seesay.data.labels import decoded
 
-    advice = ("convert it first",) if encoding is None else ()
-    text = decoded(
-        sys.stdin.buffer.read(), "utf-8" if encoding is None else encoding, "standard input", ", line ", *advice
-    )
+    text = decoded(sys.stdin.buffer.read(), encoding, "standard input", ", line ")
     return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seesay.commands.options import Device, On, Run, keep_json, typed_lines
+from seesay.commands.options import AsJson, Device, Encoding, On, Run, keep_json, typed_lines
 
 
 def tag(
     run: Run,
     frames: Annotated[Path | None, typer.Option(help="Frames, npz or HDF5, for a tagger of frames.")] = None,
+    as_json: AsJson = False,
+    encoding: Encoding = "utf-8",
     device: Device = "cpu",
     engine: On = None,
 ) -> None:
@@ -28,14 +31,19 @@ def tag(
 
     tagger = Tagger.open(run, device, engine.value if engine else None)  # first: nobody should type for a wrong run
     if frames is not None or tagger.frame_size:
-        for name, tags in tagger.tag_file(frames):
-            print("".join(f"{name}:{number}\t{tag}\n" for number, tag in enumerate(tags)))
+        named = tagger.tag_file(frames)
+        listed = [{"name": name, "tags": tags} for name, tags in named]
+        lines = [[f"{name}:{number}" for number in range(len(tags))] for name, tags in named]
+    else:
+        if sys.stdin.isatty():
+            print("Type sentences, words between spaces; Ctrl-D on a line of its own ends them.", file=sys.stderr)
+        lines = [line.split() for line in typed_lines(encoding)]
+        listed = [{"words": words, "tags": tags} for words, tags in zip(lines, tagger.tag(lines), strict=True)]
+    if as_json:
+        print(json.dumps(listed, ensure_ascii=False, indent=1))
         return
-    if sys.stdin.isatty():
-        print("Type sentences, words between spaces; Ctrl-D on a line of its own ends them.", file=sys.stderr)
-    sentences = [line.split() for line in typed_lines()]
-    for words, tags in zip(sentences, tagger.tag(sentences), strict=True):
-        print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
+    for items, one in zip(lines, listed, strict=True):
+        print("".join(f"{item}\t{tag}\n" for item, tag in zip(items, one["tags"], strict=True)))
 
 
 def evaluate_tagger(run: Path, split: str, json_file: Path | None) -> None:

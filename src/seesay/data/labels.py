@@ -162,13 +162,11 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     return enumerate((line.rstrip("\r") for line in lines), start=1)
 
 
-def decoded(
-    content: bytes, encoding: str, source: str, before_line: str, advice: str = "name its encoding, or convert it first"
-) -> str:
+def decoded(content: bytes, encoding: str, source: str, before_line: str) -> str:
     """The text that the bytes of `source` are in that encoding, without a byte order mark.
 
-    Raises DataError that names the line, after `source` and `before_line`, and ends with the `advice`; or one for an
-    encoding that there is not.
+    Raises DataError that names the line, after `source` and `before_line`; or one for an encoding that there is
+    not.
 
     >>> decoded(b"caf\\xe9", "latin-1", "menu.txt", ":")
     'café'
@@ -184,5 +182,5 @@ def decoded(
         line = content.count(b"\n", 0, fault.start) + 1
         raise DataError(
             f"{source}{before_line}{line}: received bytes that are not {encoding.upper()} ({fault.reason}); expected "
-            f"text in {encoding.upper()}; {advice}."
+            f"text in {encoding.upper()}; name its encoding, or convert it first."
         ) from None
