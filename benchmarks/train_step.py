@@ -5,7 +5,7 @@
 10 pictures (49 x 2,048) with 5 captions each, 10,201 words, 42 million weights, Adam. Both sides take turns in one
 process on copies of one model, fitted a little so that its captions end (at about 10 words).
 
-- Cross-entropy, plainly: 50 captions, each with a copy of its picture of its own.
+- Cross-entropy, plainly: 50 captions, each with a copy of its picture of its own, and torch's own loss.
 - Self-critical, plainly: a beam of 5 that keeps every step for the backward pass and always takes 20 steps, each beam
   with a copy of its picture whose keys and values are made anew at every step (as the released code does, which makes
   those of the words anew, too: here they are cached); then captions as text, tokenised with their references, and
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seesay.data.batches import CaptionBatch, pad
 from seesay.decoding.settings import Decoding
@@ -41,7 +42,7 @@ from seesay.stages import SelfCriticalStage
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
 from seesay.training.loop import compute, to_tensor
-from seesay.training.objectives import CrossEntropy
+from seesay.training.objectives import CrossEntropy, Loss
 from seesay.training.self_critical import SelfCritical
 from seesay.training.worth import Judge
 
@@ -105,7 +106,13 @@ def plain_xe(model: nn.Module, batch: CaptionBatch) -> Step:
         batch.tokens,
         np.arange(len(batch.rows)),
     )
-    return ours(model, copies, CrossEntropy(), "float32", fast=False)
+    return ours(model, copies, plain_loss, "float32", fast=False)
+
+
+def plain_loss(model: Any, batch: CaptionBatch) -> Loss:
+    """Cross-entropy as torch has it."""
+    forced = model(*batch.inputs)
+    return Loss(functional.cross_entropy(forced.logits, forced.targets, reduction="sum"), len(forced.targets))
 
 
 def plain_beam(model: Any, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

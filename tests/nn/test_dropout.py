@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seesay.nn.dropout import Dropout
+from seesay.nn.dropout import Dropout, rectified
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 0.99])
@@ -43,3 +43,23 @@ def test_gradients_pass_where_numbers_did() -> None:
 def test_any_shape_and_kind(shape: tuple[int, ...], kind: torch.dtype) -> None:
     dropped = Dropout(0.5)(torch.ones(shape, dtype=kind))
     assert dropped.shape == shape and dropped.dtype == kind
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_rectified_is_dropout_of_what_is_positive(p: float, kind: torch.dtype) -> None:
+    """The same numbers drawn, the same results and the same gradients."""
+    dropout, x = Dropout(p), torch.randn(40, 30).to(kind).requires_grad_()
+    torch.manual_seed(2)
+    expected = dropout(torch.relu(x * 1))
+    torch.manual_seed(2)
+    found = rectified(x * 1, dropout)
+    weights = torch.randn(40, 30).to(kind)
+    gradients = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (found, expected)]
+    assert torch.equal(found, expected) and torch.equal(*gradients)
+    assert bool((found > 0).any()) is (p < 1)
+
+
+def test_rectified_leaves_its_input_alone_where_nothing_is_dropped() -> None:
+    x = torch.tensor([-1.0, 2.0])
+    assert rectified(x, Dropout(0.5).eval()).tolist() == [0.0, 2.0] and x.tolist() == [-1.0, 2.0]

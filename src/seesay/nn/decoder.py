@@ -15,6 +15,7 @@ from seesay.errors import DataError, RecipeError
 from seesay.nn.dropout import Dropout
 from seesay.nn.groups import Groups
 from seesay.nn.memory import Cache, Captions, Pictures
+from seesay.nn.prefixes import Prefixes
 from seesay.nn.transformer import DecoderLayer, Shape, Words, initialise, sinusoids
 
 
@@ -117,7 +118,8 @@ class Decoder(nn.Module):
         """Logits (P, V) after each of the P words of `tokens` (N, T) at `real` (N, T), and where each place looked.
 
         The latter is (N, T, R), zeros at padding. `rows` (N,) are the captions' pictures in `state`, that of `start`.
-        Only real words are computed: padding exists in the scores of attention alone.
+        Only real words are computed: padding exists in the scores of attention alone. In evaluation, where words with
+        the same beginning have the same logits, these are computed once.
         """
         if real.shape[1] > len(self.positions) and bool(real[:, len(self.positions) :].any()):
             raise DataError(
@@ -125,8 +127,18 @@ class Decoder(nn.Module):
                 f"{len(self.positions)}; cut captions shorter (data.max_words) or set more model.positions."
             )
         caption, place = real.nonzero(as_tuple=True)
-        x = self._enter(tokens[real], self.positions[place])
-        pictures = state.pictures.select(rows[caption])
-        x, looked = self._advance(x, Captions(Groups(caption, len(tokens))), pictures)
+        if self.training:
+            words = Captions(Groups(caption, len(tokens)))
+            logits, looked = self._all(state, words, tokens[real], place, rows[caption])
+        else:
+            told = Prefixes(tokens, real, rows)
+            found = self._all(state, told, told.tokens, told.places, told.pictures)
+            logits, looked = (part.index_select(0, told.spread) for part in found)
         attention = looked.new_zeros(*real.shape, looked.shape[-1]).index_put((caption, place), looked)
-        return self.head(x), attention
+        return logits, attention
+
+    def _all(self, state: State, words: Words, tokens: Tensor, places: Tensor, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Logits (n, V) after `tokens` (n,) at their `places` in captions of `pictures` (n,), and where they looked."""
+        x = self._enter(tokens, self.positions[places])
+        x, looked = self._advance(x, words, state.pictures.select(pictures))
+        return self.head(x), looked

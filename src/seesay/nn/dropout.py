@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,13 +53,49 @@ def keep_factors(shape: tuple[int, ...], p: float, like: Tensor, generator: torc
         return kept.to(like.dtype).mul_(1 / (1 - p))
     count, dropped = math.prod(shape), _dropped(p)
     drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
-    kept = (drawn.view(torch.int16)[:count] >= dropped - CHANCES // 2).view(shape)
-    return kept.to(like.dtype).mul_(CHANCES / (CHANCES - dropped))
+    chances, kept = drawn.view(torch.int16)[:count].view(shape), like.new_empty(shape)
+    return torch.ge(chances, dropped - CHANCES // 2, out=kept).mul_(_scale(p))  # at once as numbers: half the time
 
 
 def _dropped(p: float) -> int:
     """How many of all chances are dropped, never all of them."""
     return min(round(p * CHANCES), CHANCES - 1)
+
+
+def _scale(p: float) -> float:
+    """What is kept on a processor is multiplied by this."""
+    return CHANCES / (CHANCES - _dropped(p))
+
+
+def rectified(x: Tensor, dropout: Dropout) -> Tensor:
+    """`dropout(relu(x))`; in training on a processor it overwrites x, and the way back reads less.
+
+    >>> rectified(torch.tensor([-1.0, 0.0, 2.0]), Dropout(0.0)).tolist()
+    [0.0, 0.0, 2.0]
+    """
+    if not dropout.training or not _dropped(dropout.p) or x.device.type != "cpu" or dropout.p == 1:
+        return dropout(torch.relu(x))
+    kept: Tensor = _Rectified.apply(x, keep_factors(x.shape, dropout.p, x), _scale(dropout.p))
+    return kept
+
+
+class _Rectified(torch.autograd.Function):
+    """Where the result is above zero, the number was above zero and kept: the result says all that a gradient needs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factors: Tensor, scale: float) -> Tensor:
+        """max(x, 0) times its factors, in place of x."""
+        ctx.mark_dirty(x)
+        x.clamp_min_(0).mul_(factors)
+        ctx.save_for_backward(x)
+        ctx.scale = factors.new_tensor(scale).item()  # as rounded as the factors are
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient of x."""
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradients[0], y, 0).mul_(ctx.scale), None, None
 
 
 class RegionDropout(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seesay.errors import RecipeError
 from seesay.nn.attention import MultiHeadAttention, Projected
-from seesay.nn.dropout import Dropout
+from seesay.nn.dropout import Dropout, rectified
 
 
 def sinusoids(count: int, size: int) -> Tensor:
@@ -96,7 +96,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., H) to (..., H)."""
-        inner = self.dropout(torch.relu(self.inner(self.residual.enter(x))))
+        inner = rectified(self.inner(self.residual.enter(x)), self.dropout)
         return self.residual.leave(x, self.outer(inner))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -60,9 +59,11 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         mean.backward()
         value = float(mean.detach())
-        norm = float(nn.utils.clip_grad_norm_(parameters, clip or math.inf))
-        step = Step(number, value, loss.tokens, rate, norm, loss.sums)
+        norm = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None])
+        step = Step(number, value, loss.tokens, rate, float(norm), loss.sums)
         check_finite(step, batch.items)
+        if clip and clip < step.gradient_norm + 1e-6:  # otherwise torch would multiply all gradients by 1
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimizer.step()
         yield step
 

@@ -15,6 +15,7 @@ from seesay.data.frames import FrameBatch
 from seesay.data.questions import AskBatch
 from seesay.data.sequences import TagBatch
 from seesay.text.vocabulary import PAD
+from seesay.training.likelihood import word_losses
 from seesay.training.scheduled_sampling import partly_own
 from seesay.training.step import NOTHING
 
@@ -46,8 +47,7 @@ class CrossEntropy:
     def __call__(self, model: nn.Module, batch: CaptionBatch | AskBatch) -> Loss:
         """The loss of `model` on the tensors of `batch`, summed over the real target tokens."""
         forced, targets = self._forced(model, batch)
-        logits = forced.logits.float()
-        total = functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        total = word_losses(forced.logits, targets, self.label_smoothing).sum()
         count = len(targets)
         if self.doubly_stochastic and forced.attention is not None:
             total = total + self.doubly_stochastic * count * missed(forced.attention, batch.mask[batch.rows])

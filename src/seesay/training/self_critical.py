@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seesay.data.batches import CaptionBatch
 from seesay.decoding.search import decode
 from seesay.decoding.settings import NEVER, Decoding, Hypothesis
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
+from seesay.training.likelihood import word_losses
 from seesay.training.objectives import Loss
 from seesay.training.worth import Floats, Integers, Judge, advantages, baseline
 
@@ -112,10 +112,11 @@ class SelfCritical:
         else:
             forced = model(batch.features, batch.mask, tokens, rows)
         row, place = (tokens[:, 1:] != PAD).nonzero(as_tuple=True)
-        logits = forced.logits.to(torch.promote_types(forced.logits.dtype, torch.float32))
+        logits = forced.logits
         if self.decoding.method == "sample":
-            logits = _sayable(logits / self.decoding.temperature, place == 0)
-        return -functional.cross_entropy(logits, forced.targets, reduction="none"), row
+            _keep_sayable(logits, place == 0)
+            logits = logits if self.decoding.temperature == 1 else logits / self.decoding.temperature
+        return -word_losses(logits, forced.targets), row
 
     def _sums(self, said: Said, rewards: Floats, usual: Floats) -> dict[str, float]:
         last = [ids[:length][ids[:length] != EOS][-1:] for ids, length in zip(said.ids, said.lengths, strict=True)]
@@ -128,12 +129,14 @@ class SelfCritical:
         }
 
 
-def _sayable(logits: Tensor, first: Tensor) -> Tensor:
-    """Logits (P, V) with all that decoding never says at NEVER; `first` (P,) are the first words, which are no end."""
-    never = torch.zeros(2, logits.shape[1], dtype=torch.bool, device=logits.device)
-    never[:, [UNK, PAD, BOS]] = True
-    never[1, EOS] = True
-    return logits.masked_fill(never[first.long()], NEVER)
+@torch.no_grad()
+def _keep_sayable(logits: Tensor, first: Tensor) -> None:
+    """Overwrites in `logits` (P, V) all that decoding never says; `first` (P,) are the first words, which are no end.
+
+    Unseen by autograd, and rightly: the gradient of an impossible word is exactly zero, whatever its logit was.
+    """
+    logits[:, [UNK, PAD, BOS]] = NEVER
+    logits[first, EOS] = NEVER
 
 
 def _without_dropout(model: nn.Module) -> None:
