@@ -13,7 +13,7 @@ SPREAD * the cosine of the last word's id, and all scores are sharpened by SHARP
 With --never-ends the score of <eos> is -inf. With --run, the model is that of a trained run as it is, of the kinds that
 --model knows, and the pictures are the first ones in FILE.
 Ratios come from the seconds of the processor at one thread, which other work on the machine hardly disturbs, and from
-the clock on the wall at several. The peak is that of one large float32 product, times the threads.
+the clock on the wall at several. The peak is that of one large float32 product, in turns with the rest.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 WIDTH, LENGTH, VOCABULARY, SIZE = 5, 20, 10_201, 2048
 SHARP, SLOPE, SPREAD, PLACE = 4.0, 1.0, 5.0, 9.0
 REGIONS = {"s2": 49, "meshed_memory": 50, "transformer": 49}
+PRODUCTS = 10
 AIMS = {"float32": 10, "bf16": 18, "int8": 22}
 
 
@@ -132,11 +133,11 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tuple
     return medians
 
 
-def peak(threads: int) -> float:
-    """Thousands of millions of operations a second in one large product."""
-    one = torch.randn(1024, 1024)
-    own = 0 if threads > 1 else 1
-    return 2.147 / min(in_turns({"product": lambda: one @ one}, 1)["product"][own] for _ in range(9))
+def product() -> None:
+    """PRODUCTS times a product of 1024 x 1024 x 1024."""
+    one = torch.ones(1024, 1024)
+    for _ in range(PRODUCTS):
+        one @ one
 
 
 def random(name: str, batch: int) -> tuple[Any, Tensor]:
@@ -165,15 +166,15 @@ def compare(name: str, ending: Ending, features: Tensor, threads: int, rounds: i
         said = {key: way() for key, way in ways.items()}
         with FlopCounterMode(display=False) as counter:
             ways["as trained"]()
-        needed, best = counter.get_total_flops() / 1e9, peak(threads)
-        medians = in_turns(ways, rounds)
+        medians = in_turns(ways | {"product": product}, rounds)
+    own = 0 if threads > 1 else 1
+    needed, best = counter.get_total_flops() / 1e9, PRODUCTS * 2.147 / medians.pop("product")[own]
     lengths = [len(words) for words in said["plain"]]
     parameters = sum(part.numel() for part in model.parameters()) / 1e6
     print(
         f"{name}, {parameters:.0f} million parameters, {batch} pictures, {threads} threads: captions of {min(lengths)} "
         f"to {max(lengths)} words, {statistics.mean(lengths):.1f} in the mean; peak {best:.0f} GFLOP/s"
     )
-    own = 0 if threads > 1 else 1
     for key, seconds in medians.items():
         line = (
             f"  {key:10} {batch / seconds[0]:6.1f} pictures/s, {medians['plain'][own] / seconds[own]:5.1f} times plain"

@@ -16,6 +16,7 @@ from seesay.decoding.search import decode, find
 from seesay.decoding.settings import PRECISIONS, Decoding, Resolved
 from seesay.errors import DataError, RecipeError, UnknownName
 from seesay.models import build
+from seesay.nn.transformer import FeedForward, Shape
 from seesay.text.vocabulary import BOS, EOS
 
 SMALL = {"hidden_size": 32, "heads": 4, "layers": 2, "feedforward_size": 64, "dropout": 0.0}
@@ -179,6 +180,36 @@ def test_eight_bits_are_whole_products_of_rounded_rows(bias: bool) -> None:
     expected = whole * x_scale * w_scale + (layer.bias.detach() if bias else 0)
     torch.testing.assert_close(found.double(), expected, rtol=2e-3, atol=2e-3 * 0.01)
     assert prepare(nn.Sequential(layer), "int8")(torch.zeros(0, 48)).shape == (0, 40)
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bf16", 0.03), ("int8", 0.03)])
+@pytest.mark.parametrize("slope", [None, 0.0, 0.1])
+def test_what_follows_a_layer_is_done_within_it(slope: float | None, precision: str, near: float) -> None:
+    torch.manual_seed(0)
+    after = {None: nn.Tanh(), 0.0: nn.ReLU(), 0.1: nn.LeakyReLU(0.1)}[slope]
+    layers = nn.Sequential(nn.Linear(64, 48), after, nn.Linear(48, 8), nn.ReLU()).eval()
+    ready, x = prepare(layers, precision), torch.randn(3, 7, 64)
+    assert type(ready[1]) is (nn.Tanh if slope is None else nn.Identity) and type(ready[3]) is nn.ReLU
+    torch.testing.assert_close(ready[:2](x), layers[:2](x).detach(), atol=near, rtol=near)
+    assert bool((ready[:2](x) < 0).any()) == (slope != 0)
+    assert ready(x[:0]).shape == (0, 7, 8)
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bf16", 0.03), ("int8", 0.03)])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_rows_go_through_two_layers_in_blocks_as_they_go_alone(norm: str, precision: str, near: float) -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(FeedForward(Shape(64, 2, 128, 0.1, norm))).eval()
+    ready, x = prepare(layers, precision), torch.randn(3, 2 * inference.BLOCK // 3 + 5, 64)
+    found, expected = ready(x).detach(), layers(x).detach()
+    assert type(ready[0]) is not FeedForward and found.shape == x.shape
+    assert float((found - expected).abs().mean()) < near
+    for row in (0, inference.BLOCK - 1, inference.BLOCK, x.shape[0] * x.shape[1] - 1):
+        alone = ready(x.flatten(0, 1)[row : row + 1])[0].detach()
+        torch.testing.assert_close(
+            found.flatten(0, 1)[row], alone, atol=1e-5, rtol=1e-5 if precision != "bf16" else 0.1
+        )
+    assert ready(x[:0]).shape == (0, *x.shape[1:])
 
 
 def test_a_row_narrowed_for_one_layer_is_not_taken_for_another_s() -> None:

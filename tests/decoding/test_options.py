@@ -244,6 +244,24 @@ def test_what_leaves_no_sentence_is_an_error() -> None:
             numpy_search.decode(Markov(), Tables(some_table(0).unsqueeze(0).numpy()), decoding)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scores_of_any_size_become_probabilities_whatever_is_beside_them(dtype: torch.dtype) -> None:
+    from seesay.decoding.scores import normalisers
+
+    logits = 4 * torch.randn(35, 501, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    logits[3] += 200
+    logits[20] -= 200
+    logits[21, 7:] = NEVER
+    logits[34] = 3e38
+    found = normalisers(logits)
+    torch.testing.assert_close(found, logits.double().logsumexp(-1).to(dtype), atol=2e-6, rtol=2e-7)
+    assert torch.equal(found, torch.cat([normalisers(row.unsqueeze(0)) for row in logits]))
+    assert normalisers(logits[:0]).shape == (0,)
+    logits[5] = NEVER
+    with pytest.raises(DataError, match="received -inf as the highest of a row"):
+        normalisers(logits)
+
+
 @pytest.mark.parametrize("damage", [math.nan, math.inf])
 def test_scores_that_are_no_numbers_are_an_error(damage: float) -> None:
     table = some_table(0)

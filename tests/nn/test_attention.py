@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from seesay.nn.attention import AdditiveAttention, masked_mean, masked_softmax
+from seesay.nn.attention import AdditiveAttention, fill_up, hiding, masked_mean, masked_softmax, real_regions
 
 
 def test_weights_by_hand() -> None:
@@ -45,6 +45,35 @@ def test_half_precision_scores_are_weighed_in_single() -> None:
     assert masked_softmax(torch.zeros(1, 3, dtype=torch.bfloat16), torch.ones(1, 3, dtype=torch.bool)).dtype == (
         torch.float32
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_what_hides_scores_hides_any_and_leaves_the_others_as_they_are(dtype: torch.dtype) -> None:
+    mask = torch.tensor([[True, False, True, False], [False] * 4])
+    scores = torch.tensor([[1.5, 9e3, -2.25, -9e3], [1.0, -1.0, 0.0, 0.5]], dtype=dtype)
+    hidden = scores + hiding(mask, dtype)
+    assert hidden.isfinite().all() and torch.equal(hidden[mask], scores[mask])
+    weights = hidden.softmax(-1)
+    assert weights[0, [1, 3]].tolist() == [0, 0] and weights.isfinite().all()
+    torch.testing.assert_close(weights[0, [0, 2]], scores[0, [0, 2]].softmax(-1))
+
+
+def test_regions_are_real_where_any_number_is_not_zero_and_the_mask_says_so() -> None:
+    features = torch.tensor([[[0.0, -1.0], [2.0, 0.0], [0.0, 0.0]], [[3.0, 3.0], [-4.0, -4.0], [5.0, math.nan]]])
+    mask = torch.tensor([[True, True, True], [True, False, True]])
+    kept, real = real_regions(features, mask)
+    assert real.tolist() == [[True, True, False], [True, False, True]]
+    assert kept[1, 1].tolist() == [0, 0] and torch.equal(kept[0], features[0])
+    whole, everywhere = real_regions(features[:, :1], mask[:, :1])
+    assert torch.equal(whole, features[:, :1]) and everywhere.all()
+
+
+def test_regions_are_cut_or_filled_up_to_a_number() -> None:
+    features, mask = torch.ones(2, 3, 4), torch.tensor([[True, True, False], [True, True, True]])
+    for count in (2, 3, 5):
+        found, real = fill_up(features, mask, count)
+        assert found.shape == (2, count, 4) and torch.equal(real[:, :3], mask[:, :count])
+        assert not real[:, 3:].any() and not found[:, 3:].any()
 
 
 def test_the_mean_is_over_real_regions() -> None:

@@ -5,8 +5,9 @@
   at a higher rate than float32 (AMD from Zen 4, or Intel's AMX); some have the instructions but not the rate.
 - int8: weights in 8 bits with a scale for each output, inputs with a scale for each row, whole sums. A row's scale is
   its own, so a picture's caption does not depend on its neighbours.
+A ReLU that follows a layer, leaky or not, is done where the products lie, before they leave a core's own memory.
 Everything else (attention, normalisation, recurrent layers, small layers) stays as it is.
-N rows, I inputs, O outputs.
+N rows, I inputs, O outputs, H hidden size.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 
 from seesay.decoding.settings import PRECISIONS
 from seesay.errors import RecipeError, UnknownName
+from seesay.nn.transformer import FeedForward
 
-BLOCK = 128  # rows narrowed at a time
+NUMBERS = 1 << 17  # narrowed at a time
+BLOCK = 512  # rows that go through two layers at a time
 LEAST = 32  # a layer with fewer inputs or outputs gains nothing
 
 
@@ -43,23 +46,59 @@ def prepare(model: Any, precision: str = "float32") -> Any:
         raise RecipeError(f"precision: received int8 on {device}; expected a processor with oneDNN; take float32.")
     if precision == "float32" and not packs:
         return model
-    kind = Packed16 if precision == "bf16" else Packed
+    kind = {"float32": Packed, "bf16": Packed16, "int8": Packed8}[precision]
     prepared = copy.deepcopy(model).eval()
     for part in list(prepared.modules()):
-        narrowed = _Narrowed()
+        sisters = {"narrowed": _Narrowed()} if precision == "int8" else {}
         for name, child in list(part.named_children()):
             if type(child) is nn.Linear and min(child.in_features, child.out_features) >= LEAST:
-                setattr(part, name, Packed8(child, narrowed) if precision == "int8" else kind(child))
+                setattr(part, name, kind(child, **sisters))
+        if isinstance(part, nn.Sequential):
+            _join(part)
+    for part in list(prepared.modules()):
+        for name, child in list(part.named_children()):
+            if type(child) is FeedForward and isinstance(child.inner, kind) and isinstance(child.outer, kind):
+                setattr(part, name, _Through(child))
     return prepared
 
 
+def _join(layers: nn.Sequential) -> None:
+    """Makes each ReLU, leaky or not, that follows a packed layer a part of it."""
+    for number in range(len(layers) - 1):
+        first, second = layers[number], layers[number + 1]
+        if isinstance(first, Packed | Packed8) and type(second) in (nn.ReLU, nn.LeakyReLU):
+            first.slope = float(getattr(second, "negative_slope", 0))
+            layers[number + 1] = nn.Identity()
+
+
+class _Through(nn.Module):
+    """`FeedForward` in use: rows (..., H) go through both layers a block at a time."""
+
+    def __init__(self, layer: FeedForward) -> None:
+        super().__init__()
+        inner: Any = layer.inner
+        inner.slope = 0.0
+        self.inner, self.outer, self.residual = inner, layer.outer, layer.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., H) to (..., H)."""
+        rows = x.reshape(-1, x.shape[-1])
+        blocks = rows.split(BLOCK) if x.device.type == "cpu" else (rows,)
+        found = [self.residual.leave(some, self.outer(self.inner(self.residual.enter(some)))) for some in blocks]
+        return (found[0] if len(found) == 1 else torch.cat(found)).view(x.shape)
+
+
 class Packed(nn.Module):
-    """`nn.Linear` in the same precision with its weights in oneDNN's own order: (..., I) to (..., O)."""
+    """`nn.Linear` in the same precision with its weights in oneDNN's own order: (..., I) to (..., O).
+
+    With a `slope`, numbers below zero are multiplied by it afterwards.
+    """
 
     dtype = torch.float32
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, slope: float | None = None) -> None:
         super().__init__()
+        self.slope = slope
         self.out_features = layer.out_features
         self.bias = None if layer.bias is None else layer.bias.detach().to(self.dtype)
         self.weight = layer.weight.detach().to(self.dtype)
@@ -71,9 +110,10 @@ class Packed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the layer makes of x, in the type of x."""
         if not self.packs or not x.numel():
-            return nn.functional.linear(x.to(self.dtype), self._plain(), self.bias).to(x.dtype)
-        y = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
-        return y.to(x.dtype)
+            y = nn.functional.linear(x.to(self.dtype), self._plain(), self.bias)
+            return (y if self.slope is None else nn.functional.leaky_relu_(y, self.slope)).to(x.dtype)
+        after = ("none", []) if self.slope is None else ("leaky_relu", [self.slope]) if self.slope else ("relu", [])
+        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, *after, "").to(x.dtype)
 
     def _plain(self) -> Tensor:
         return self.weight.to_dense() if self.packs else self.weight
@@ -103,23 +143,27 @@ class _Narrowed:
         return self._kept
 
     def _narrow(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        whole, scale = torch.empty(rows.shape, dtype=torch.int8), rows.new_empty(len(rows), 1, dtype=torch.float32)
+        whole, most = torch.empty(rows.shape, dtype=torch.int8), _largest(rows).float()
+        each, often = max(1, NUMBERS // max(1, rows.shape[1])), (self.zero - 1) / most
         # In blocks that stay in a core's own memory.
-        for some, into, worth in zip(rows.split(BLOCK), whole.split(BLOCK), scale.split(BLOCK), strict=True):
-            worth.copy_(_largest(some)).div_(self.zero - 1)
-            into.copy_((some / worth).round_())
+        for some, into, times in zip(rows.split(each), whole.split(each), often.split(each), strict=True):
+            into.copy_(torch.mul(some, times).round_())
         # oneDNN is quick with unsigned inputs alone: the zero stands in their middle.
-        return whole.view(torch.uint8).add_(self.zero), scale
+        return whole.view(torch.uint8).add_(self.zero), most.div_(self.zero - 1)
 
     def __deepcopy__(self, memo: Any) -> _Narrowed:
         return _Narrowed()
 
 
 class Packed8(nn.Module):
-    """`nn.Linear` over 8 bits: round(127 w / max|w|) for each output, round(127 x / max|x|) for each row."""
+    """`nn.Linear` over 8 bits: round(127 w / max|w|) for each output, round(127 x / max|x|) for each row.
 
-    def __init__(self, layer: nn.Linear, narrowed: _Narrowed) -> None:
+    With a `slope`, numbers below zero are multiplied by it afterwards.
+    """
+
+    def __init__(self, layer: nn.Linear, narrowed: _Narrowed, slope: float | None = None) -> None:
         super().__init__()
+        self.slope = slope
         weight = layer.weight.detach().float()
         self.narrowed = narrowed
         self.out_features = layer.out_features
@@ -138,6 +182,8 @@ class Packed8(nn.Module):
         product, zero = torch.ops.onednn.qlinear_pointwise, self.narrowed.zero
         y = product(whole, 1.0, zero, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], "")
         y = y.mul_(scale) if self.bias is None else torch.addcmul(self.bias, y, scale, out=y)
+        if self.slope is not None:
+            y = nn.functional.leaky_relu_(y, self.slope) if self.slope else y.relu_()
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
 
 

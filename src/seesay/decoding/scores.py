@@ -11,6 +11,7 @@ from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
 FOLDS = 16  # a row is folded so many times to find its best
 ROWS = 16  # so many rows stay in a core's own memory
+SAFE = (1e-20, 1e30)  # sums of exponentials that lost nothing in single precision
 
 
 def widened(logits: Tensor) -> Tensor:
@@ -26,11 +27,25 @@ def normalisers(logits: Tensor) -> Tensor:
     >>> normalisers(torch.zeros(1, 4)).exp().round().tolist()
     [4.0]
     """
-    parts = logits.split(ROWS) if logits.device.type == "cpu" else (logits,)
-    found = torch.cat([part.logsumexp(-1) for part in parts])
+    found = _plain_normalisers(logits) if logits.device.type == "cpu" else logits.logsumexp(-1)
     if not bool(found.isfinite().all()):
         highest = logits[~found.isfinite()][0].max()
         raise DataError(f"logits: received {highest} as the highest of a row; expected a number; train again.")
+    return found
+
+
+def _plain_normalisers(logits: Tensor) -> Tensor:
+    """The same in half of the time, as the sums are taken without looking for each row's highest first.
+
+    Rows where that went wrong, each for itself, are done again.
+    """
+    found, room = logits.new_empty(len(logits)), logits.new_empty(min(ROWS, len(logits)), logits.shape[1])
+    for some, into in zip(logits.split(ROWS), found.split(ROWS), strict=True):
+        torch.sum(torch.exp(some, out=room[: len(some)]), -1, out=into)
+    wrong = ~((found > SAFE[0]) & (found < SAFE[1]))  # of a sum that is not a number, too
+    found.log_()
+    if bool(wrong.any()):
+        found[wrong] = logits[wrong].logsumexp(-1)
     return found
 
 
@@ -56,11 +71,7 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     columns = scores.shape[1] // FOLDS
     if columns < 4 * count or scores.device.type != "cpu":
         return tuple(scores.topk(count))  # type: ignore[return-value]
-    folded, rows = scores[:, : columns * FOLDS].view(len(scores), FOLDS, columns), FOLDS
-    while rows > 1:
-        rows //= 2
-        folded = torch.maximum(folded[:, :rows], folded[:, rows : 2 * rows])
-    column = folded[:, 0].topk(count).indices
+    column = scores[:, : columns * FOLDS].view(len(scores), FOLDS, columns).amax(1).topk(count).indices
     places = (column.unsqueeze(2) + columns * torch.arange(FOLDS)).flatten(1)
     rest = torch.arange(FOLDS * columns, scores.shape[1]).expand(len(scores), -1)
     places = torch.cat([places, rest], dim=1)
