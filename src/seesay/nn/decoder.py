@@ -132,7 +132,7 @@ class Decoder(nn.Module):
             logits, looked = self._all(state, words, tokens[real], place, rows[caption])
         else:
             told = Prefixes(tokens, real, rows)
-            found = self._all(state, told, told.tokens, told.places, told.pictures)
+            found = self._all(state, Captions(told), told.tokens, told.places, told.pictures)
             logits, looked = (part.index_select(0, told.spread) for part in found)
         attention = looked.new_zeros(*real.shape, looked.shape[-1]).index_put((caption, place), looked)
         return logits, attention

@@ -7,8 +7,23 @@ N rows, G groups, W the most rows that a group has.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+
+
+class Layout(Protocol):
+    """Rows that can be laid side by side, those of a group in their order."""
+
+    index: Tensor  # (N,) the group of each row
+    width: int
+
+    def lay(self, rows: Tensor, /) -> Tensor:
+        """Rows (N, ...) by group: (G, W, ...)."""
+
+    def pick(self, laid: Tensor, /) -> Tensor:
+        """What `lay` undoes."""
 
 
 class Groups:

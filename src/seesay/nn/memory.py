@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.nn.attention import MultiHeadAttention, Projected
-from seesay.nn.groups import Groups
+from seesay.nn.groups import Groups, Layout
 
 FEWEST = 16  # steps that a cache has room for at first
 
@@ -88,7 +88,7 @@ class Regions:
 class Captions:
     """The words of whole captions, rows of `groups` by caption: each sees itself and those before it."""
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, groups: Layout) -> None:
         self.groups = groups
         size = (groups.width, groups.width)
         # Padding follows the words of a caption, so that hiding what comes later hides it too.

@@ -11,11 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seesay.nn.attention import MultiHeadAttention, Projected
-
 
 class Prefixes:
-    """The words of whole captions, a row for each beginning: each sees itself and those before it.
+    """The words of whole captions, a row for each beginning, laid out as `Groups` lays out a row for each word.
 
     `tokens` (N, T) count where `real` (N, T), which is from the first word of a caption to its last; `pictures` (N,)
     are what the captions are about.
@@ -29,6 +27,8 @@ class Prefixes:
     tokens: Tensor  # (n,) the last word of each beginning
     places: Tensor  # (n,) how many words stand before it
     pictures: Tensor  # (n,)
+    index: Tensor  # (n,) a caption that begins so, of the U
+    width: int  # words of the longest caption
     spread: Tensor  # (P,) the row of each real word, caption by caption
 
     def __init__(self, tokens: Tensor, real: Tensor, pictures: Tensor) -> None:
@@ -40,23 +40,18 @@ class Prefixes:
         again = torch.zeros_like(captions, dtype=torch.bool)
         again[1:] = captions[1:] == captions[:-1]
         new = ~again.cumprod(1)[:, 1:].bool() & (captions[:, 1:] >= 0)
-        caption, self.places = new.nonzero(as_tuple=True)
-        self.pictures, self.tokens = captions[caption, 0], captions[:, 1:][new]
+        self.index, self.places = new.nonzero(as_tuple=True)
+        self.pictures, self.tokens = captions[self.index, 0], captions[:, 1:][new]
         row = new.flatten().cumsum(0).view_as(new) - 1
         table = row.masked_fill(~new, 0).cummax(0).values if len(row) else row
         self.spread = table[number][real]
         self._table, self._size = table.flatten(), table.shape
-        self._own = new.flatten().nonzero().flatten()
-        # Padding follows the words of a caption, so that hiding what comes later hides it too.
-        self._mask = torch.ones(longest, longest, dtype=torch.bool, device=tokens.device).tril()
+        self._own, self.width = new.flatten().nonzero().flatten(), longest
 
-    def attend(self, layer: int, attention: MultiHeadAttention, x: Tensor) -> Tensor:
-        """What the words x (n, H) make of those before them: (n, H)."""
-        query, key, value = (self._lay(part(x)) for part in (attention.query, attention.key, attention.value))
-        memory = Projected(attention.split(key), attention.split(value))
-        context, _ = attention.weigh(query, memory, self._mask)
-        return attention.output(context.flatten(0, 1).index_select(0, self._own))
+    def lay(self, rows: Tensor) -> Tensor:
+        """Rows (n, ...) by caption, (U, T, ...), what is shared several times; at padding some other row."""
+        return rows.index_select(0, self._table).view(*self._size, *rows.shape[1:])
 
-    def _lay(self, rows: Tensor) -> Tensor:
-        """Rows (n, H) by caption, (U, T, H), what is shared several times; at padding some other row."""
-        return rows.index_select(0, self._table).view(*self._size, -1)
+    def pick(self, laid: Tensor) -> Tensor:
+        """What `lay` undoes: the rows (n, ...) out of (U, T, ...)."""
+        return laid.flatten(0, 1).index_select(0, self._own)
