@@ -22,7 +22,7 @@ from seesay.cli import app, main
 from seesay.data.features import open_writer
 
 COMMANDS = {
-    "features": ["--flipped", "--on-bad", "--output", "--with-mirrored", "-o", "folder"],
+    "features": ["--flipped", "--on-bad", "--output", "--two-scales", "--with-mirrored", "-o", "folder"],
     "train": ["--output", "--resume", "--set", "-o", "recipe"],
     "evaluate": [
         "--beam",

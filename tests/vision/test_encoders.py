@@ -101,8 +101,34 @@ def test_with_mirrored_is_the_mean_of_what_is_seen_of_both(encoder: Encoder, pix
     np.testing.assert_array_equal(again, both(pixels))
 
 
+def test_two_scales_are_the_picture_at_half_its_side_and_the_means_of_its_own_regions(
+    encoder: Encoder, demo_pictures: Path
+) -> None:
+    two = Encoder(encoder.network, two_scales=True)
+    assert (two.name, two.side, two.regions, two.size) == ("efficientnet-lite0@224,448", 448, 49, 2560)
+    large = np.stack([to_square(open_picture(path), 448) for path in find_pictures(demo_pictures)[:2]])
+    small = large.reshape(2, 224, 2, 224, 2, 3).mean((2, 4)) + 0.5  # halves are rounded up
+    features = two(large).astype(np.float32)
+    np.testing.assert_array_equal(features[..., :1280], encoder(small.astype(np.uint8)))
+    fine = encoder.network.features(large).astype(np.float32)
+    assert fine.shape == (2, 196, 1280)
+    means = fine.reshape(2, 7, 2, 7, 2, 1280).mean((2, 4)).reshape(2, 49, 1280)
+    np.testing.assert_allclose(features[..., 1280:], means, rtol=2**-10, atol=2**-12)
+    # What is mirrored is both parts, at their places.
+    both = Encoder(encoder.network, mirrored=True, two_scales=True)
+    turned = two(large[:, :, ::-1]).reshape(-1, 7, 7, 2560)[:, :, ::-1].reshape(-1, 49, 2560)
+    np.testing.assert_array_equal(both(large), ((features + turned.astype(np.float32)) / 2).astype(np.float16))
+
+
+def test_the_engines_agree_at_twice_the_side(demo_pictures: Path) -> None:
+    large = to_square(open_picture(find_pictures(demo_pictures)[0]), 448)[None]
+    one, other = (load_encoder("efficientnet-lite0@224,448", engine=engine)(large) for engine in ("torch", "numpy"))
+    assert (one != other).mean() < 0.01
+    np.testing.assert_allclose(one.astype(np.float32), other.astype(np.float32), rtol=2**-10, atol=2e-4)
+
+
 def test_an_encoder_is_known_by_the_name_that_files_say() -> None:
-    for name in ("efficientnet-lite0@224", "efficientnet-lite0@224+mirrored"):
+    for name in ("efficientnet-lite0@224", "efficientnet-lite0@224+mirrored", "efficientnet-lite0@224,448+mirrored"):
         assert load_encoder(name, engine="numpy").name == name
     assert load_encoder("efficientnet-lite0", engine="numpy").name == "efficientnet-lite0@224"
     with pytest.raises(UnknownName, match="efficientnet-lite0@224"):

@@ -22,6 +22,9 @@ def features(
     with_mirrored: Annotated[
         bool, typer.Option("--with-mirrored", help="Mean of a picture and its mirror image: better, twice the time.")
     ] = False,
+    two_scales: Annotated[
+        bool, typer.Option("--two-scales", help="Also at twice the side: small things are seen, five times the time.")
+    ] = False,
     on_bad: Bad = OnBad.STOP,
 ) -> None:
     """Extract grid features of all pictures in a folder.
@@ -36,7 +39,13 @@ def features(
         make_folder(output.parent)
     with bar("features", "pictures") as advance:
         summary = extract(
-            folder, output, flipped=flipped, mirrored=with_mirrored, on_bad=on_bad.value, progress=advance
+            folder,
+            output,
+            flipped=flipped,
+            mirrored=with_mirrored,
+            two_scales=two_scales,
+            on_bad=on_bad.value,
+            progress=advance,
         )
     print("\n".join(describe_extraction(output, summary)))
 

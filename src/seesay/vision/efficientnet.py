@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE, GRID, CHANNELS = 224, 7, 1280  # pictures in, regions a side and the size of each out
+STRIDE = SIDE // GRID  # pixels a region; the network takes pictures of any side that is a multiple of it
 # A pixel enters as (value - MEAN) / SCALE.
 MEAN, SCALE = 127, 128
 # repeats, stride of the first, expansion, channels in, channels out: one line a stage (kernel sizes are the weights')

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from seesay.cores import single_threaded_products
-from seesay.vision.efficientnet import CHANNELS, GRID, MEAN, SCALE, SIDE, InvertedResidual, Layer, Layers
+from seesay.vision.efficientnet import CHANNELS, MEAN, SCALE, STRIDE, InvertedResidual, Layer, Layers
 
 Array = NDArray[np.float32]
 RUN = 1024  # numbers that einsum's innermost loop should see at least, where that is possible
@@ -99,16 +99,13 @@ class EfficientNetLite0:
         weight = layers.stem.weight / np.float32(SCALE)  # exact: a power of two
         self.stem = np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)))
         self.stem_bias = layers.stem.bias
-        self.blocks: list[Block] = []
-        side = SIDE // 2
-        for block in layers.blocks:
-            self.blocks.append(Block(block, side))
-            side = self.blocks[-1].depthwise.out
+        self.layers = layers.blocks
+        self.blocks: dict[int, list[Block]] = {}  # by the side of the pictures, at first use
         self.head = Pointwise(layers.head)
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """The last grid of each picture: uint8 (B, 224, 224, 3) to (B, 49, 1280)."""
-        features = np.empty((len(pixels), GRID * GRID, CHANNELS), np.float16)
+        """The last grid of each picture: uint8 (B, side, side, 3) to (B, (side / 32) ** 2, 1280)."""
+        features = np.empty((len(pixels), (pixels.shape[1] // STRIDE) ** 2, CHANNELS), np.float16)
         with single_threaded_products():
             for place, picture in enumerate(pixels):
                 features[place] = self.grid(picture)
@@ -120,23 +117,34 @@ class EfficientNetLite0:
         yield lambda: None
 
     def grid(self, picture: NDArray[np.uint8]) -> Array:
-        """The last grid of one picture: (49, 1280)."""
+        """The last grid of one picture: (side, side, 3) to ((side / 32) ** 2, 1280)."""
         x = self._stem(picture)
-        for block in self.blocks:
+        for block in self._sized(len(picture)):
             x = block(x)
         y = self.head(x)
-        return _relu6(y, y).reshape(GRID * GRID, CHANNELS)
+        return _relu6(y, y).reshape(-1, CHANNELS)
+
+    def _sized(self, side: int) -> list[Block]:
+        """The blocks for pictures of that side; threads that make them at once make the same."""
+        if side not in self.blocks:
+            blocks, inner = [], side // 2
+            for block in self.layers:
+                blocks.append(Block(block, inner))
+                inner = blocks[-1].depthwise.out
+            self.blocks[side] = blocks
+        return self.blocks[side]
 
     def _stem(self, picture: NDArray[np.uint8]) -> Array:
-        """(224, 224, 3) to (112, 112, 32), before ReLU6: a 3x3 convolution of stride 2 as one product."""
-        padded = np.zeros((SIDE + 1, SIDE + 1, 3), np.float32)
-        np.subtract(picture, np.float32(MEAN), out=padded[:SIDE, :SIDE])
+        """(side, side, 3) to (side / 2, side / 2, 32), before ReLU6: a 3x3 convolution of stride 2 as one product."""
+        side = len(picture)
+        padded = np.zeros((side + 1, side + 1, 3), np.float32)
+        np.subtract(picture, np.float32(MEAN), out=padded[:side, :side])
         row, column, number = padded.strides
-        shape, steps = (SIDE // 2, SIDE // 2, 3, 9), (2 * row, 2 * column, row, number)
+        shape, steps = (side // 2, side // 2, 3, 9), (2 * row, 2 * column, row, number)
         windows = as_strided(padded, shape, steps, writeable=False).reshape(-1, 27)
         y = windows @ self.stem
         y += self.stem_bias
-        return y.reshape(SIDE // 2, SIDE // 2, -1)
+        return y.reshape(side // 2, side // 2, -1)
 
 
 def _relu6(x: Array, out: Array) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seesay.vision.efficientnet import CHANNELS, GRID, MEAN, SCALE, InvertedResidual, Layer, Layers
+from seesay.vision.efficientnet import CHANNELS, MEAN, SCALE, SIDE, STRIDE, InvertedResidual, Layer, Layers
 
 # The fused operators are not public: used where they exist, and on the processors where they have been tested.
 FUSED = (
@@ -28,7 +28,7 @@ FUSED = (
     and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
 )
 # Buffers up to 32 MiB are kept by malloc for the next layer; with more than 4 pictures they cost page faults.
-CHUNK = 4
+CHUNK = 4 * SIDE * SIDE  # pixels at a time
 
 
 class Convolution(nn.Module):
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network: (B, 3, 224, 224) in [-1, 1] -> (B, 1280, 7, 7); `fused` as in `Convolution`."""
+    """The network: (B, 3, side, side) in [-1, 1] -> (B, 1280, side / 32, side / 32); `fused` as in `Convolution`."""
 
     engine = "torch"
 
@@ -100,19 +100,20 @@ class EfficientNetLite0(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The grid of each picture: (B, 3, 224, 224) to (B, 1280, 7, 7), not turned."""
+        """The grid of each picture, not turned: at a side of 224, (B, 3, 224, 224) to (B, 1280, 7, 7)."""
         x = x.flip(2, 3).contiguous(memory_format=torch.channels_last)
         return self.head(self.blocks(self.stem(x))).flip(2, 3)
 
     @torch.inference_mode()
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """The last grid of each picture: uint8 (B, 224, 224, 3) to (B, 49, 1280)."""
-        features = np.empty((len(pixels), GRID * GRID, CHANNELS), np.float16)
-        for start in range(0, len(pixels), CHUNK):
-            chunk = np.ascontiguousarray(pixels[start : start + CHUNK])
+        """The last grid of each picture: uint8 (B, side, side, 3) to (B, (side / 32) ** 2, 1280)."""
+        side = pixels.shape[1]
+        features = np.empty((len(pixels), (side // STRIDE) ** 2, CHANNELS), np.float16)
+        some = max(1, CHUNK // side**2)
+        for start in range(0, len(pixels), some):
+            chunk = np.ascontiguousarray(pixels[start : start + some])
             grid = self((torch.from_numpy(chunk).permute(0, 3, 1, 2).float() - MEAN) / SCALE)
-            grid = grid.permute(0, 2, 3, 1).reshape(len(chunk), GRID * GRID, CHANNELS)
-            features[start : start + CHUNK] = grid.half().numpy()
+            features[start : start + some] = grid.permute(0, 2, 3, 1).reshape(len(chunk), -1, CHANNELS).half().numpy()
         return features
 
     @contextmanager

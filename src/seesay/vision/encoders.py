@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from seesay.errors import MissingPart, RecipeError, UnknownName
 from seesay.vision import efficientnet, efficientnet_numpy
@@ -15,8 +15,9 @@ from seesay.vision.efficientnet import fold
 from seesay.vision.weights import read_weights, weights_path
 
 NAME = f"efficientnet-lite0@{efficientnet.SIDE}"
-BOTH = f"{NAME}+mirrored"  # the mean of what is seen of a picture and of its mirror image
-KNOWN = (NAME, BOTH)
+NAME_OF_TWO = f"{NAME},{2 * efficientnet.SIDE}"  # at two scales
+MIRRORED = "+mirrored"  # behind either name: the mean of what is seen of a picture and of its mirror image
+KNOWN = (NAME, NAME + MIRRORED, NAME_OF_TWO, NAME_OF_TWO + MIRRORED)
 ENGINES = ("numpy", "torch")
 
 
@@ -25,8 +26,8 @@ class Network(Protocol):
 
     engine: str
 
-    def features(self, pixels: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float16]:
-        """Of uint8 (B, side, side, 3) the grids, float16 (B, regions, size)."""
+    def features(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float16]:
+        """Of uint8 (B, side, side, 3), `side` a multiple of 32, the grids, float16 (B, (side / 32) ** 2, channels)."""
 
     def in_threads(self) -> AbstractContextManager[Callable[[], None]]:
         """To be open while several threads encode whole batches each; gives what a thread calls before its first."""
@@ -35,44 +36,72 @@ class Network(Protocol):
 class Encoder:
     """Pictures to grid features: called with uint8 (B, side, side, 3), gives float16 (B, regions, size).
 
-    `name` says which network at which side, `precision` in which it computes, `flipped` whether pictures are mirrored
-    left to right first. With `mirrored`, features are the mean of those of the picture and of its mirror image, turned
-    back: truer ones, for twice the time. Regions run row by row from the top left. A picture's features do not depend
-    on its neighbours in the batch. Those by torch and by NumPy are the same but for the last bit of one number in some
-    hundreds: so are `name` and `precision`, and files made by one engine serve the other. Calls from several threads
-    are allowed.
+    `name` says which network at which sides, `precision` in which it computes, `flipped` whether pictures are mirrored
+    left to right first. With `two_scales`, pictures come at twice the side, and a region's numbers are those of the
+    picture at half of it, then the means of the four smaller regions that the whole of it has there: small things are
+    seen too, for five times the work. With `mirrored`, features are the mean of those of the picture and of its mirror
+    image, turned back: truer ones, for twice the work. Regions run row by row from the top left. A picture's features
+    do not depend on its neighbours in the batch. Those by torch and by NumPy are the same but for the last bit of one
+    number in some hundreds: so are `name` and `precision`, and files made by one engine serve the other. Calls from
+    several threads are allowed.
     """
 
     precision = "float32"
-    side = efficientnet.SIDE
     regions = efficientnet.GRID**2
-    size = efficientnet.CHANNELS
 
-    def __init__(self, network: Network, flipped: bool = False, mirrored: bool = False) -> None:
+    def __init__(
+        self, network: Network, *, flipped: bool = False, mirrored: bool = False, two_scales: bool = False
+    ) -> None:
         if flipped and mirrored:
             raise RecipeError(
                 "--flipped, --with-mirrored: received both; expected one of them, as the mean of a picture and its "
                 "mirror image shows nothing new when it is mirrored itself; leave one out."
             )
         self.network = network
-        self.flipped, self.mirrored = flipped, mirrored
+        self.flipped, self.mirrored, self.two_scales = flipped, mirrored, two_scales
+        self.name = encoder_name(mirrored, two_scales)
+        self.side = efficientnet.SIDE * (1 + two_scales)
+        self.size = efficientnet.CHANNELS * (1 + two_scales)
 
-    @property
-    def name(self) -> str:
-        """What features that one run may use have in common."""
-        return BOTH if self.mirrored else NAME
-
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The grid features of pictures; `ValueError` for pixels of another shape or type."""
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (self.side, self.side, 3):
             raise ValueError(f"received {pixels.dtype} {pixels.shape}; expected uint8 (B, {self.side}, {self.side}, 3)")
         if not self.mirrored:
-            return self.network.features(pixels[:, :, ::-1] if self.flipped else pixels)
-        plain, other = self.network.features(pixels), self.network.features(pixels[:, :, ::-1])
+            return self._grids(pixels[:, :, ::-1] if self.flipped else pixels)
+        plain, other = self._grids(pixels), self._grids(pixels[:, :, ::-1])
         return ((plain.astype(np.float32) + _turned(other)) / 2).astype(np.float16)
 
+    def _grids(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        if not self.two_scales:
+            return self.network.features(pixels)
+        return np.concatenate([self.network.features(_halved(pixels)), _joined(self.network.features(pixels))], axis=2)
 
-def _turned(features: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+
+def encoder_name(mirrored: bool = False, two_scales: bool = False) -> str:
+    """The name of the encoder that sees pictures so: what features that one run may use have in common.
+
+    >>> encoder_name(mirrored=True)
+    'efficientnet-lite0@224+mirrored'
+    """
+    return (NAME_OF_TWO if two_scales else NAME) + MIRRORED * mirrored
+
+
+def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures at half their side: each pixel the mean of four."""
+    four = pixels.astype(np.uint16)
+    rows = four[:, ::2] + four[:, 1::2]
+    return ((rows[:, :, ::2] + rows[:, :, 1::2] + 2) // 4).astype(np.uint8)
+
+
+def _joined(features: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Grids of half as many regions a side, each the mean of four."""
+    side = 2 * efficientnet.GRID
+    rows = features.reshape(len(features), side // 2, 2, side // 2, 2, -1).astype(np.float32)
+    return rows.mean((2, 4)).reshape(len(features), -1, features.shape[2]).astype(np.float16)
+
+
+def _turned(features: NDArray[np.float16]) -> NDArray[np.float32]:
     """Grids with left and right exchanged."""
     grid = efficientnet.GRID
     columns = features.reshape(len(features), grid, grid, -1)[:, :, ::-1]
@@ -96,7 +125,12 @@ def load_encoder(name: str = NAME, flipped: bool = False, engine: str | None = N
         raise UnknownName("encoder", name, KNOWN)
     if engine not in (None, *ENGINES):
         raise UnknownName("engine", str(engine), ENGINES)
-    return Encoder(_network(engine), flipped, mirrored=name == BOTH)
+    return Encoder(
+        _network(engine),
+        flipped=flipped,
+        mirrored=name.endswith(MIRRORED),
+        two_scales=name.startswith(NAME_OF_TWO),
+    )
 
 
 def _network(engine: str | None) -> Network:

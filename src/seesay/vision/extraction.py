@@ -15,7 +15,7 @@ from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
 from seesay.data.images import find_pictures, open_picture, to_square
 from seesay.errors import DataError
-from seesay.vision.encoders import BOTH, NAME, Encoder, load_encoder
+from seesay.vision.encoders import Encoder, encoder_name, load_encoder
 
 Progress = Callable[[int, int], None]
 
@@ -49,6 +49,7 @@ def extract(
     *,
     flipped: bool = False,
     mirrored: bool = False,
+    two_scales: bool = False,
     batch_size: int = 8,
     on_bad: Literal["stop", "skip"] = "stop",
     progress: Progress = lambda done, total: None,
@@ -57,7 +58,8 @@ def extract(
 ) -> Summary:
     """Writes the grid features of every picture under `folder` to `output`; ids are paths relative to the folder.
 
-    They are of the pictures `flipped` left to right, or means over each and its mirror image (`mirrored`), if asked.
+    They are of the pictures `flipped` left to right, or means over each and its mirror image (`mirrored`), and seen at
+    `two_scales`, if asked.
     Each of `threads` (by default one a core) reads and encodes whole batches by itself; the caller's thread writes.
     `progress(done, total)` is called after each batch. With `on_bad="skip"` pictures that cannot be read are left out
     and listed; run again, they are tried again. Where pictures came or went since `output` was made, it follows, and
@@ -66,7 +68,7 @@ def extract(
     """
     folder, output = Path(folder), Path(output)
     ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
-    encoder = encoder or load_encoder(BOTH if mirrored else NAME, flipped)
+    encoder = encoder or load_encoder(encoder_name(mirrored, two_scales), flipped)
     faults: dict[str, DataError] = {}
     with open_writer(output, ids, encoder.regions, encoder.size, encoder.name, encoder.flipped) as writer:
         missing = writer.missing()
