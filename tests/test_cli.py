@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": [
         "--beam",
         "--captions",
+        "--consensus",
         "--features",
         "--json",
         "--length-penalty",
@@ -38,6 +39,7 @@ COMMANDS = {
     ],
     "caption": [
         "--beam",
+        "--consensus",
         "--device",
         "--diversity",
         "--engine",

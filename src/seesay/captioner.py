@@ -6,20 +6,24 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.consensus import by_consensus, frequencies_of
 from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError, UnknownName
+from seesay.metrics.cider import CiderD
 from seesay.photographs import BATCH, OF_SIGHTED, Picture, Sighted
 from seesay.restoring import open_run
 from seesay.text.vocabulary import Vocabulary
 
 ROWS = 600  # sentences under way at a time: what fits in memory everywhere
+LIKELY, DRAWN = 30, 100  # sentences that a search by consensus chooses from, and those that they are judged by
 _HEADER = OF_SIGHTED | {"decoding": dict}  # what a checkpoint must say of itself to be used
 
 
@@ -28,7 +32,7 @@ class Caption:
     """One sentence about a picture."""
 
     text: str
-    score: float  # log-probability, over length ** length_penalty
+    score: float  # log-probability, over length ** length_penalty; by consensus, the CIDEr-D to be expected (0 to 10)
     tokens: tuple[str, ...]
     attention: NDArray[np.float32] | None  # (len(tokens), R)
 
@@ -46,6 +50,7 @@ class Captioner(Sighted):
     vocabulary: Vocabulary
     header: dict[str, Any]  # of the checkpoint
     device: str = "cpu"
+    run: Path | None = None  # its folder
 
     @classmethod
     def open(cls, run: Path, device: str = "cpu", engine: str | None = None, precision: str = "float32") -> Captioner:
@@ -58,7 +63,8 @@ class Captioner(Sighted):
         check_search(opened.header, opened.file)
         sizes = {"feature_size": opened.header["model"]["feature_size"], "vocabulary_size": len(opened.words)}
         chosen, model = opened.restore(sizes, engine, device)
-        return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device)
+        folder = opened.file.parent.parent
+        return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device, folder)
 
     @classmethod
     def together(
@@ -89,6 +95,15 @@ class Captioner(Sighted):
     def decoding(self) -> Decoding:
         """The search that the run's recipe asks for."""
         return Decoding(**self.header["decoding"])
+
+    @cached_property
+    def frequencies(self) -> CiderD:
+        """How much words weigh in a search by consensus; DataError where neither the run nor its captions say it."""
+        if self.run is None:
+            raise RecipeError(
+                "decoding.method: received 'consensus' without a run folder; expected Captioner.open(run)."
+            )
+        return frequencies_of(self.run)
 
     def caption(
         self, pictures: Sequence[Picture], decoding: Decoding | None = None, seed: int | None = None
@@ -124,14 +139,28 @@ class Captioner(Sighted):
     ) -> list[list[Caption]]:
         """Captions of features (B, R, D), for each picture the best first and no sentence twice.
 
-        With `seed`, sampling draws for each picture by the seed and the picture's name, by default its place.
+        With `seed`, sampling draws for each picture by the seed and the picture's name, by default its place; a search
+        by consensus draws with the seed 0 where none is given, as it is a search.
         """
         self.check_features(features)
-        names = names or [str(place) for place in range(len(features))]
-        seeds = None if seed is None else [_seed_of(seed, name) for name in names]
         resolved = resolve(decoding or self.decoding, self.vocabulary)
-        found = self.engine.describe(self.model, features, resolved, seeds, self.device)
+        names = names or [str(place) for place in range(len(features))]
+        if resolved.method == "consensus":
+            found = self._agreed(features, resolved, [_seed_of(seed or 0, name) for name in names])
+        else:
+            seeds = None if seed is None else [_seed_of(seed, name) for name in names]
+            found = self.engine.describe(self.model, features, resolved, seeds, self.device)
         return [_distinct([self._caption(hypothesis) for hypothesis in some]) for some in found]
+
+    def _agreed(self, features: NDArray[Any], decoding: Decoding, seeds: list[int]) -> list[list[Hypothesis]]:
+        """The sentences of a beam, for each picture the one first that agrees best with those drawn."""
+        likely, drawn = (
+            self.engine.describe(self.model, features, part, seeds, self.device) for part in decoding.parts()
+        )
+        return [
+            by_consensus(some, others, self.frequencies, self.vocabulary.decode)[: decoding.wanted or None]
+            for some, others in zip(likely, drawn, strict=True)
+        ]
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         tokens = tuple(self.vocabulary.decode(hypothesis.tokens))
@@ -175,6 +204,7 @@ def choose_search(
     drawing: Mapping[str, Any],
     seed: int | None,
     further: Mapping[str, Any] | None = None,
+    consensus: bool = False,
 ) -> Decoding:
     """The search that a person's options ask for, over the run's own one; `drawing` are the options of sampling.
 
@@ -185,23 +215,46 @@ def choose_search(
     Decoding(method='beam', beam=5, max_length=20, ..., wanted=3, ...)
     """
     further = dict(further or {})
-    if sample and beam:
-        raise RecipeError(f"--sample, --beam {beam}: received both; expected one: a beam searches, --sample draws.")
+    if sample and (beam or consensus):
+        other = f"--beam {beam}" if beam else "--consensus"
+        raise RecipeError(f"--sample, {other}: received both; expected one: the other searches, --sample draws.")
+    if consensus or (usual.method == "consensus" and not beam and not sample):
+        agreed = by_agreement(usual, beam)
+        _check_width(agreed.beam, n_best)
+        return with_options(agreed, wanted=n_best, **drawing, **further)
     if sample or (usual.method == "sample" and not beam):
-        candidates = max(n_best, usual.candidates)
+        candidates = max(n_best, usual.candidates if usual.method == "sample" else 1)
         return with_options(usual, method="sample", candidates=candidates, **drawing, **further)
     given = [name for name, value in {**drawing, "seed": seed}.items() if value is not None]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise RecipeError(f"{names}: received without --sample; expected with it, as a search draws nothing; add it.")
-    if beam and beam < n_best:
+    if beam:
+        _check_width(beam, n_best)
+    if beam or n_best > 1:
+        return with_options(usual, method="beam", beam=beam or max(usual.beam, n_best), wanted=n_best, **further)
+    return with_options(usual, wanted=1, **further)
+
+
+def by_agreement(usual: Decoding, beam: int | None = None) -> Decoding:
+    """The search by consensus that a person asks for, over the run's own one.
+
+    >>> chosen = by_agreement(Decoding("greedy"))
+    >>> chosen.method, chosen.beam, chosen.candidates
+    ('consensus', 30, 100)
+    """
+    if usual.method == "consensus":
+        return with_options(usual, beam=beam)
+    candidates = max(usual.candidates, DRAWN)
+    return dataclasses.replace(usual, method="consensus", beam=beam or max(usual.beam, LIKELY), candidates=candidates)
+
+
+def _check_width(beam: int, n_best: int) -> None:
+    if beam < n_best:
         raise RecipeError(
             f"--n-best {n_best}: received with --beam {beam}; expected at most {beam}, as a beam finds no more "
             "captions than it is wide; widen it."
         )
-    if beam or n_best > 1:
-        return with_options(usual, method="beam", beam=beam or max(usual.beam, n_best), wanted=n_best, **further)
-    return with_options(usual, wanted=1, **further)
 
 
 def check_search(header: dict[str, Any], file: Path) -> None:

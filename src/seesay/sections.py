@@ -120,11 +120,11 @@ class Training(Section):
 class Decoding(Section):
     """How sentences are searched for when the run is evaluated and used: see `seesay.decoding.settings.Decoding`.
 
-    `temperature`, `top_k`, `top_p` and `candidates` are for the method "sample" alone: of so many candidates drawn, the
-    likeliest is the caption.
+    `temperature`, `top_k`, `top_p` and `candidates` are for the methods that draw: of so many candidates, the likeliest
+    is the caption by "sample", and by "consensus" that sentence of the beam which agrees best with all of them.
     """
 
-    method: Literal["greedy", "beam", "sample"] = "beam"
+    method: Literal["greedy", "beam", "sample", "consensus"] = "beam"
     beam: int = Field(5, ge=1, le=1000)
     max_length: int = Field(20, ge=1, le=1000)
     length_penalty: float = 0.0
@@ -145,10 +145,10 @@ class Decoding(Section):
     def _has_effect(self) -> Self:
         for name, usual in (("temperature", 1), ("top_k", 0), ("top_p", 1), ("candidates", 1)):
             value = getattr(self, name)
-            if self.method != "sample" and value != usual:
+            if self.method not in ("sample", "consensus") and value != usual:
                 raise ValueError(
                     f"{name}: received {value:g} with method '{self.method}', which draws nothing; expected {usual}, "
-                    "or method 'sample'"
+                    "or method 'sample' or 'consensus'"
                 )
         return self
 
@@ -177,6 +177,12 @@ class AskRecipe(_Recipe):
     data: Questions
     stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
     decoding: Decoding = Decoding()
+
+    @model_validator(mode="after")
+    def _searches(self) -> Self:
+        if self.decoding.method == "consensus":
+            raise ValueError("decoding.method: received 'consensus', which is for captions; expected 'beam'")
+        return self
 
 
 class ConceptRecipe(_Recipe):

@@ -14,7 +14,7 @@ import typer
 from seesay.commands.asking import evaluate_asker
 from seesay.commands.classifying import evaluate_classifier
 from seesay.commands.naming import evaluate_namer
-from seesay.commands.options import Bad, Beam, Device, Json, On, OnBad, Run, keep_json, refuse
+from seesay.commands.options import Bad, Beam, Consensus, Device, Json, On, OnBad, Run, keep_json, refuse
 from seesay.commands.tagging import evaluate_tagger
 
 
@@ -38,6 +38,7 @@ def caption(
     run: Run,
     photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
     beam: Beam = None,
+    consensus: Consensus = False,
     n_best: Annotated[int, typer.Option(min=1, help="How many captions a photograph.")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="Draw captions at random instead of searching.")] = False,
     temperature: Annotated[float | None, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = None,
@@ -76,7 +77,7 @@ def caption(
         "min_length": min_length,
     }
     further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
-    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further)
+    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus)
     told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
     for photo, some in captioner.stream(photos, decoding, seed, told):
@@ -94,6 +95,7 @@ def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="Which split: dev, test or train.")] = "dev",
     beam: Beam = None,
+    consensus: Consensus = False,
     length_penalty: Penalty = None,
     min_length: Least = None,
     no_repeat: NoRepeat = None,
@@ -114,7 +116,8 @@ def evaluate(
     search |= {"min_length": min_length, "no_repeat_ngram": no_repeat}
     searching: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
     searching |= {"--no-repeat": no_repeat}
-    computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value}
+    agreeing = {"--consensus": consensus or None}
+    computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value} | agreeing
     others = {"--captions": captions, "--features": features}
     match recipe:
         case TagRecipe():
@@ -130,23 +133,27 @@ def evaluate(
             refuse(run, TRAINED[recipe.task], others | computing)
             evaluate_asker(run, split, search, json_file)
         case _:
-            _evaluate_captioner(run, split, search, captions, features, precision, json_file)
+            _evaluate_captioner(run, split, search, consensus, captions, features, precision, json_file)
 
 
 def _evaluate_captioner(
     run: Path,
     split: str,
     search: dict[str, Any],
+    consensus: bool,
     captions: Path | None,
     features: Path | None,
     precision: Precision,
     json_file: Path | None,
 ) -> None:
     from seesay import evaluation
-    from seesay.captioner import with_options
+    from seesay.captioner import by_agreement, with_options
     from seesay.progress import bar, print_scores, tell
 
-    decoding = with_options(evaluation.decoding_of(run), **search)
+    usual = evaluation.decoding_of(run)
+    if consensus:
+        usual, search = by_agreement(usual, search["beam"]), search | {"method": None}
+    decoding = with_options(usual, **search)
     with bar("captions", "pictures") as advance:
         result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision.value)
     print_scores(result)

@@ -30,6 +30,9 @@ Bad = Annotated[OnBad, typer.Option(help="What to do with a picture that cannot 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:1.")]
 On = Annotated[EngineName | None, typer.Option("--engine", help="What to compute with; else what trained the run.")]
 Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Otherwise as in the recipe.")]
+Consensus = Annotated[
+    bool, typer.Option("--consensus", help="What most of 100 drawn captions agree with: the best scores, slower.")
+]
 Encoding = Annotated[str, typer.Option(help="Of standard input.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from seesay.errors import RecipeError, UnknownName
 from seesay.text.vocabulary import EOS, PAD, SPECIALS, UNK, Vocabulary
 
 NEVER = float("-inf")
-METHODS = ("greedy", "beam", "sample")
+METHODS = ("greedy", "beam", "sample", "consensus")
+DRAWING = ("sample", "consensus")  # those that draw sentences
 PRECISIONS = ("float32", "bf16", "int8")  # of a model in use: see seesay.decoding.inference
 LARGEST = 1000  # of beams, candidates and words: beyond it is a slip of the keyboard, and the memory is gone
 
@@ -29,6 +30,8 @@ class Decoding:
     """How sentences are searched for. `length_penalty` 0 ranks by probability, 1 by the mean over words.
 
     `top_k` 0 and `top_p` 1 leave sampling unrestricted. `candidates` is how many sentences sampling draws a picture.
+    By "consensus", the sentences of a `beam` are ranked by how well they agree with the `candidates` drawn: see
+    `seesay.consensus`, which a captioner asks; the searches themselves know its two `parts` only.
     `wanted` is how many of a beam's best are needed, 0 for all: with fewer, a search may end sooner.
     `groups` part a beam into equal ones, one after another, that lose `diversity` for each time an earlier group has
     just said the same word (Vijayakumar et al. 2018). `min_length` words come before the end; no `no_repeat_ngram`
@@ -87,10 +90,15 @@ class Decoding:
         """What makes no sense together, or without a beam, is refused, not left out."""
         if self.method != "beam" and self.groups > 1:
             raise RecipeError(f"decoding.groups: received {self.groups} with method '{self.method}'; expected 'beam'.")
+        if self.method == "consensus" and self.candidates == 1:
+            raise RecipeError(
+                "decoding.candidates: received 1 with method 'consensus'; expected 2 or more sentences drawn, such as "
+                "100, which the others are judged by."
+            )
         if not self.required:
             return
-        if self.method == "sample" or self.groups > 1:
-            given = "method 'sample'" if self.method == "sample" else f"{self.groups} groups"
+        if self.method in DRAWING or self.groups > 1:
+            given = f"method '{self.method}'" if self.method in DRAWING else f"{self.groups} groups"
             raise RecipeError(
                 f"decoding.required: received '{self.required}' with {given}; expected a search without groups."
             )
@@ -111,8 +119,13 @@ class Decoding:
     @property
     def rows(self) -> int:
         """How many sentences are under way for each picture; each required word adds as many as the beam is wide."""
-        width = {"greedy": 1, "beam": self.beam, "sample": self.candidates}[self.method]
-        return width * (1 + len(set(self.required.split())))
+        width = {"greedy": 1, "beam": self.beam, "sample": self.candidates}.get(self.method)
+        return (width or max(self.beam, self.candidates)) * (1 + len(set(self.required.split())))
+
+    def parts(self) -> tuple[Self, Self]:
+        """Of a search by consensus, the search for what may be said and the drawing of what it is judged by."""
+        likely = replace(self, method="beam", temperature=1.0, top_k=0, top_p=1.0, candidates=1, wanted=0)
+        return likely, replace(self, method="sample")
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,9 @@ def resolve(decoding: Decoding, vocabulary: Vocabulary) -> Decoding:
 
 
 def check_resolved(decoding: Decoding) -> Resolved:
-    """`decoding` as one with ids; RecipeError where its words have none yet."""
+    """`decoding` as one with ids; RecipeError where its words have none yet, or where it takes a captioner."""
+    if decoding.method == "consensus":
+        raise RecipeError("decoding.method: received 'consensus'; expected one of its parts(); ask a Captioner.")
     if isinstance(decoding, Resolved):
         return decoding
     if decoding.forbidden or decoding.required:

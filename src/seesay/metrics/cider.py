@@ -110,6 +110,10 @@ class _Consensus(ABC):
         per_id = {i: self.similarity(vector, references[i]) for i, vector in candidates.items()}
         return Scores(math.fsum(per_id.values()) / len(per_id), per_id)
 
+    def weight(self, gram: Gram) -> float:
+        """The logarithm of how many documents there are for each that has the n-gram."""
+        return self._idf.get(gram, self._unseen)
+
     def vector(self, counts: Counts) -> Vector:
         """The vector of n-grams that were counted already."""
         get, unseen = self._idf.get, self._unseen

@@ -93,6 +93,8 @@ def _decoding(split: Split) -> str:
     method, beam = split.decoding.get("method", "beam"), split.decoding.get("beam")
     if method == "sample":
         return ", drawing its words at random"
+    if method == "consensus":
+        return f", saying of {beam} likely sentences what {split.decoding.get('candidates')} drawn ones agree with"
     if method == "greedy" or beam == 1:
         return ", taking the likeliest word each time"
     return f", searching with a beam of {beam}" if isinstance(beam, int) else ""

@@ -33,6 +33,11 @@ class RunFolder:
         return self.path / "vocabulary.json"
 
     @property
+    def frequencies(self) -> Path:
+        """In how many pictures' captions n-grams occur, once a search by consensus has asked for it."""
+        return self.path / "frequencies.json"
+
+    @property
     def log(self) -> Path:
         """One JSON object a line; nothing in it depends on the clock."""
         return self.path / "log.jsonl"
@@ -83,7 +88,14 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what a run that never came further than its first checkpoint has left."""
         with writing(self.path):
-            for path in (self.log, self.timings, self.best, self.last, *self.path.glob("tensorboard/events.*")):
+            for path in (
+                self.frequencies,
+                self.log,
+                self.timings,
+                self.best,
+                self.last,
+                *self.path.glob("tensorboard/events.*"),
+            ):
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
