@@ -28,6 +28,7 @@ COMMANDS = {
         "--beam",
         "--captions",
         "--consensus",
+        "--drawn",
         "--features",
         "--json",
         "--length-penalty",
@@ -35,6 +36,7 @@ COMMANDS = {
         "--no-repeat",
         "--precision",
         "--split",
+        "--temperature",
         "run",
     ],
     "caption": [
@@ -42,6 +44,7 @@ COMMANDS = {
         "--consensus",
         "--device",
         "--diversity",
+        "--drawn",
         "--engine",
         "--forbid",
         "--groups",

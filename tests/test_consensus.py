@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from seesay.captioner import DRAWN, LIKELY, Captioner, choose_search
+from seesay.cli import main
 from seesay.consensus import frequencies_of
 from seesay.data.features import FeatureStore
 from seesay.data.records import read_records, split
@@ -21,6 +23,7 @@ from seesay.decoding.settings import Decoding
 from seesay.errors import DataError, RecipeError
 from seesay.metrics.cider import CiderD
 from seesay.recipe import AskRecipe, Recipe
+from seesay.restoring import recipe_in
 from seesay.run import train
 from seesay.text.ptb import tokenize
 
@@ -32,6 +35,16 @@ NOTHING: dict[str, object] = {"temperature": None, "top_k": None, "top_p": None}
 def run(trained: Path, tmp_path: Path) -> Path:
     """A trained run of one's own."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The exit status of a command of seesay, run within this process."""
+    monkeypatch.setattr(sys, "argv", ["seesay", *map(str, words)])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +143,8 @@ def test_the_search_that_is_asked_for(
     chosen = choose_search(usual, beam, n_best, False, NOTHING | {"temperature": 0.9}, 7, consensus=True)
     assert (chosen.method, chosen.temperature) == ("consensus", 0.9)
     assert (chosen.beam, chosen.candidates, chosen.wanted) == expected
+    more = choose_search(usual, beam, n_best, False, NOTHING, None, consensus=True, drawn=300)
+    assert (more.beam, more.candidates) == (expected[0], 300)
 
 
 def test_a_recipe_s_consensus_gives_way_to_a_beam_and_to_drawing() -> None:
@@ -145,6 +160,8 @@ def test_what_makes_no_sense_with_it_is_refused(asking: Callable[..., AskRecipe]
         choose_search(Decoding(), None, 1, True, NOTHING, None, consensus=True)
     with pytest.raises(RecipeError, match=r"^--n-best 9: received with --beam 4; expected at most 4"):
         choose_search(Decoding(), 4, 9, False, NOTHING, None, consensus=True)
+    with pytest.raises(RecipeError, match=r"^--drawn 9: received without --consensus"):
+        choose_search(Decoding(), None, 1, False, NOTHING, None, drawn=9)
     with pytest.raises(RecipeError, match=r"^decoding\.candidates: received 1 with method 'consensus'"):
         Decoding("consensus")
     with pytest.raises(RecipeError, match=r"required: received 'dog' with method 'consensus'"):
@@ -153,3 +170,22 @@ def test_what_makes_no_sense_with_it_is_refused(asking: Callable[..., AskRecipe]
         search.decode(None, (np.zeros(1),), SEARCH)  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="'consensus', which is for captions; expected 'beam'"):
         asking('decoding.method="consensus"', "decoding.candidates=9")
+
+
+def test_a_split_by_consensus_on_the_command_line(
+    run: Path, world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--consensus", "--beam", 4, "--drawn", 30, "--temperature", 1.5)
+    assert command(monkeypatch, "evaluate", run, *asked) == 0 and "CIDEr-D" in capsys.readouterr().out
+    said = json.loads(
+        (run / "predictions" / "dev-method-consensus-beam-4-temperature-1.5-candidates-30.json").read_text("utf-8")
+    )
+    captioner = Captioner.open(run)
+    search = dataclasses.replace(captioner.decoding, method="consensus", beam=4, candidates=30, temperature=1.5)
+    store = FeatureStore(world / "grids.h5")
+    for item in said["items"]:
+        own = captioner.describe(store.read([item["file"]]), search, recipe_in(run).seed, [item["id"]])[0]
+        assert [c["text"] for c in item["captions"]] == [c.text for c in own]
+    for given in (("--drawn", 9), ("--temperature", 2)):
+        assert command(monkeypatch, "evaluate", run, *given) == 2
+        assert capsys.readouterr().err.startswith(f"error: {given[0]}: received without --consensus")

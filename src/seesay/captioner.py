@@ -205,10 +205,12 @@ def choose_search(
     seed: int | None,
     further: Mapping[str, Any] | None = None,
     consensus: bool = False,
+    drawn: int | None = None,
 ) -> Decoding:
     """The search that a person's options ask for, over the run's own one; `drawing` are the options of sampling.
 
-    What was not given is None. `further` are options of any search by their names in `Decoding`.
+    What was not given is None. `further` are options of any search by their names in `Decoding`; `drawn` is how many
+    captions a search by `consensus` draws.
     Raises RecipeError for an option that would have no effect.
 
     >>> choose_search(Decoding("greedy"), None, 3, False, {}, None)
@@ -219,9 +221,11 @@ def choose_search(
         other = f"--beam {beam}" if beam else "--consensus"
         raise RecipeError(f"--sample, {other}: received both; expected one: the other searches, --sample draws.")
     if consensus or (usual.method == "consensus" and not beam and not sample):
-        agreed = by_agreement(usual, beam)
+        agreed = by_agreement(usual, beam, drawn)
         _check_width(agreed.beam, n_best)
         return with_options(agreed, wanted=n_best, **drawing, **further)
+    if drawn:
+        raise RecipeError(f"--drawn {drawn}: received without --consensus; expected with it, for its judges; add it.")
     if sample or (usual.method == "sample" and not beam):
         candidates = max(n_best, usual.candidates if usual.method == "sample" else 1)
         return with_options(usual, method="sample", candidates=candidates, **drawing, **further)
@@ -236,7 +240,7 @@ def choose_search(
     return with_options(usual, wanted=1, **further)
 
 
-def by_agreement(usual: Decoding, beam: int | None = None) -> Decoding:
+def by_agreement(usual: Decoding, beam: int | None = None, drawn: int | None = None) -> Decoding:
     """The search by consensus that a person asks for, over the run's own one.
 
     >>> chosen = by_agreement(Decoding("greedy"))
@@ -244,8 +248,8 @@ def by_agreement(usual: Decoding, beam: int | None = None) -> Decoding:
     ('consensus', 30, 100)
     """
     if usual.method == "consensus":
-        return with_options(usual, beam=beam)
-    candidates = max(usual.candidates, DRAWN)
+        return with_options(usual, beam=beam, candidates=drawn)
+    candidates = drawn or max(usual.candidates, DRAWN)
     return dataclasses.replace(usual, method="consensus", beam=beam or max(usual.beam, LIKELY), candidates=candidates)
 
 

@@ -14,7 +14,7 @@ import typer
 from seesay.commands.asking import evaluate_asker
 from seesay.commands.classifying import evaluate_classifier
 from seesay.commands.naming import evaluate_namer
-from seesay.commands.options import Bad, Beam, Consensus, Device, Json, On, OnBad, Run, keep_json, refuse
+from seesay.commands.options import Bad, Beam, Consensus, Device, Drawn, Json, On, OnBad, Run, keep_json, refuse
 from seesay.commands.tagging import evaluate_tagger
 
 
@@ -39,9 +39,12 @@ def caption(
     photos: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, WebP, GIF or BMP.")],
     beam: Beam = None,
     consensus: Consensus = False,
+    drawn: Drawn = None,
     n_best: Annotated[int, typer.Option(min=1, help="How many captions a photograph.")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="Draw captions at random instead of searching.")] = False,
-    temperature: Annotated[float | None, typer.Option(help="Sampling: below 1 is safer, above 1 is wilder.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of what is drawn: below 1 is safer, above 1 is wilder.")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Sampling: from the likeliest so many words; 0 is all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sampling: from the likeliest words of so much chance.")] = None,
     seed: Annotated[int | None, typer.Option(help="Sampling: the same seed draws the same captions.")] = None,
@@ -77,7 +80,7 @@ def caption(
         "min_length": min_length,
     }
     further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
-    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus)
+    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus, drawn)
     told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
     for photo, some in captioner.stream(photos, decoding, seed, told):
@@ -96,6 +99,8 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Which split: dev, test or train.")] = "dev",
     beam: Beam = None,
     consensus: Consensus = False,
+    drawn: Drawn = None,
+    temperature: Annotated[float | None, typer.Option(help="Consensus: above 1, other captions are drawn too.")] = None,
     length_penalty: Penalty = None,
     min_length: Least = None,
     no_repeat: NoRepeat = None,
@@ -116,7 +121,7 @@ def evaluate(
     search |= {"min_length": min_length, "no_repeat_ngram": no_repeat}
     searching: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
     searching |= {"--no-repeat": no_repeat}
-    agreeing = {"--consensus": consensus or None}
+    agreeing = {"--consensus": consensus or None, "--drawn": drawn, "--temperature": temperature}
     computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value} | agreeing
     others = {"--captions": captions, "--features": features}
     match recipe:
@@ -133,7 +138,8 @@ def evaluate(
             refuse(run, TRAINED[recipe.task], others | computing)
             evaluate_asker(run, split, search, json_file)
         case _:
-            _evaluate_captioner(run, split, search, consensus, captions, features, precision, json_file)
+            drawing = {"candidates": drawn, "temperature": temperature}
+            _evaluate_captioner(run, split, search, consensus, drawing, captions, features, precision, json_file)
 
 
 def _evaluate_captioner(
@@ -141,6 +147,7 @@ def _evaluate_captioner(
     split: str,
     search: dict[str, Any],
     consensus: bool,
+    drawing: dict[str, Any],
     captions: Path | None,
     features: Path | None,
     precision: Precision,
@@ -148,12 +155,16 @@ def _evaluate_captioner(
 ) -> None:
     from seesay import evaluation
     from seesay.captioner import by_agreement, with_options
+    from seesay.errors import RecipeError
     from seesay.progress import bar, print_scores, tell
 
     usual = evaluation.decoding_of(run)
-    if consensus:
+    if consensus or (usual.method == "consensus" and search["beam"] is None):
         usual, search = by_agreement(usual, search["beam"]), search | {"method": None}
-    decoding = with_options(usual, **search)
+    elif given := [name for name, value in drawing.items() if value is not None]:
+        names = ", ".join({"candidates": "--drawn"}.get(name, f"--{name}") for name in given)
+        raise RecipeError(f"{names}: received without --consensus; expected with it, for its judges; add it.")
+    decoding = with_options(usual, **search, **drawing)
     with bar("captions", "pictures") as advance:
         result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision.value)
     print_scores(result)

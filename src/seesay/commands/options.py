@@ -33,6 +33,7 @@ Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy. 
 Consensus = Annotated[
     bool, typer.Option("--consensus", help="What most of 100 drawn captions agree with: the best scores, slower.")
 ]
+Drawn = Annotated[int | None, typer.Option("--drawn", min=2, help="Consensus: so many; more are better, and slower.")]
 Encoding = Annotated[str, typer.Option(help="Of standard input.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write scores as JSON to this file.", dir_okay=False)]
