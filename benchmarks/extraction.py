@@ -64,7 +64,7 @@ def main() -> None:
         folder, output = Path(temporary) / "photos", Path(temporary) / "grids.h5"
         folder.mkdir()
         copied(options.folder, folder, options.pictures)
-        pixels = np.stack([to_square(open_picture(path), encoder.side) for path in find_pictures(folder)])
+        pixels = np.stack([to_square(open_picture(path), encoder.sides[0]) for path in find_pictures(folder)])
         times: dict[str, list[float]] = {"whole pipeline": [], "encoder, one call": [], "encoder, in threads": []}
         for _ in range(options.rounds):
             output.unlink(missing_ok=True)

@@ -79,7 +79,7 @@ def test_a_sampled_caption_is_the_picture_s_own(captioner: Captioner, features: 
 class Grid:
     """An encoder that counts; a picture's features are those of its red value's place in the world."""
 
-    side = 8
+    sides = (8,)
 
     def __init__(self, features: np.ndarray) -> None:
         self.features = features

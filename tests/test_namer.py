@@ -21,7 +21,7 @@ from seesay.text.concepts import ConceptWords
 class Eye:
     """An encoder whose grid of 4 regions is the mean colour of the picture, many times."""
 
-    side = 8
+    sides = (8,)
 
     def __call__(self, squares: np.ndarray) -> np.ndarray:
         means = squares.mean((1, 2)) / 255

@@ -16,7 +16,7 @@ from seesay.photographs import BATCH, Sighted
 class Eye:
     """An encoder whose one region is the middle pixel of the picture."""
 
-    side = 4
+    sides = (4,)
 
     def __call__(self, squares: np.ndarray) -> np.ndarray:
         return squares[:, 2:3, 2].astype(np.float16)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from seesay.data.images import open_picture, to_square
+from seesay.data.images import open_picture, to_squares
 from seesay.engines import Engine
 from seesay.errors import DataError
 from seesay.restoring import OF_ALL
@@ -20,6 +20,7 @@ from seesay.vision.encoders import Encoder, load_encoder
 BATCH = 8  # photographs at a time: what is said of the first comes soon, and larger batches are hardly faster
 OF_SIGHTED = OF_ALL | {"encoder": str, "model.feature_size": int}  # what a checkpoint must say to be shown photographs
 Picture = Path | bytes | Image
+Squares = tuple[NDArray[np.uint8], ...]  # a picture at each side that the encoder sees it at
 
 
 class Seen(NamedTuple):
@@ -48,30 +49,30 @@ class Sighted:
 
         Raises DataError for a picture that cannot be read; with `on_bad`, it is told there and left out.
         """
-        some: list[tuple[int, Picture, NDArray[np.uint8]]] = []
+        some: list[tuple[int, Picture, Squares]] = []
         for place, picture in enumerate(pictures):
             try:
-                square = self._square(picture)
+                squares = self._squares(picture)
             except DataError as fault:
                 if on_bad is None:
                     raise
                 on_bad(fault)
                 continue
-            some.append((place, picture, square))
+            some.append((place, picture, squares))
             if len(some) == size:
                 yield self._encoded(some)
                 some = []
         if some:
             yield self._encoded(some)
 
-    def _square(self, picture: Picture) -> NDArray[np.uint8]:
+    def _squares(self, picture: Picture) -> Squares:
         """What the encoder sees of a photograph: all that is kept of it, as it may have 24 megapixels."""
         opened = picture if isinstance(picture, Image) else open_picture(picture)
-        return to_square(opened, self.encoder.side)
+        return to_squares(opened, self.encoder.sides)
 
-    def _encoded(self, some: list[tuple[int, Picture, NDArray[np.uint8]]]) -> Seen:
+    def _encoded(self, some: list[tuple[int, Picture, Squares]]) -> Seen:
         places, pictures, squares = zip(*some, strict=True)
-        return Seen(places, pictures, self.encoder(np.stack(squares)))
+        return Seen(places, pictures, self.encoder(*map(np.stack, zip(*squares, strict=True))))
 
     def check_features(self, features: NDArray[Any]) -> None:
         """Raises DataError unless features are (B, R, D), with the D of training."""

@@ -22,7 +22,7 @@ from seesay.namer import Namer
 class Eye:
     """An encoder whose grid of 4 regions is the mean colour of the picture, many times."""
 
-    side = 8
+    sides = (8,)
 
     def __call__(self, squares: np.ndarray) -> np.ndarray:
         return np.tile(squares.mean((1, 2))[:, None] / 255, (1, 4, 4)).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from seesay.data.images import find_pictures, open_picture, to_square
+from seesay.data.images import find_pictures, open_picture, to_square, to_squares
 from seesay.errors import RecipeError, UnknownName
 from seesay.vision.efficientnet import fold
 from seesay.vision.efficientnet_torch import EfficientNetLite0
@@ -33,7 +33,7 @@ def pixels(demo_pictures: Path) -> Pixels:
 def test_the_shape_of_an_encoder(encoder: Encoder, pixels: Pixels) -> None:
     features = encoder(pixels[:2])
     assert (encoder.name, encoder.precision) == ("efficientnet-lite0@224", "float32")
-    assert (encoder.side, encoder.regions, encoder.size) == (224, 49, 1280)
+    assert (encoder.sides, encoder.regions, encoder.size) == ((224,), 49, 1280)
     assert features.shape == (2, 49, 1280) and features.dtype == np.float16
     assert features.min() == 0 and features.max() == 6  # ReLU6
     assert 0.15 < features.astype(np.float32).mean() < 0.35
@@ -101,28 +101,34 @@ def test_with_mirrored_is_the_mean_of_what_is_seen_of_both(encoder: Encoder, pix
     np.testing.assert_array_equal(again, both(pixels))
 
 
-def test_two_scales_are_the_picture_at_half_its_side_and_the_means_of_its_own_regions(
+def test_two_scales_are_the_picture_s_own_regions_and_the_means_of_smaller_ones(
     encoder: Encoder, demo_pictures: Path
 ) -> None:
     two = Encoder(encoder.network, two_scales=True)
-    assert (two.name, two.side, two.regions, two.size) == ("efficientnet-lite0@224,448", 448, 49, 2560)
-    large = np.stack([to_square(open_picture(path), 448) for path in find_pictures(demo_pictures)[:2]])
-    small = large.reshape(2, 224, 2, 224, 2, 3).mean((2, 4)) + 0.5  # halves are rounded up
-    features = two(large).astype(np.float32)
-    np.testing.assert_array_equal(features[..., :1280], encoder(small.astype(np.uint8)))
+    assert (two.name, two.sides, two.regions, two.size) == ("efficientnet-lite0@224,448", (224, 448), 49, 2560)
+    opened = [open_picture(path) for path in find_pictures(demo_pictures)[:2]]
+    small, large = (np.stack(some) for some in zip(*(to_squares(each, two.sides) for each in opened), strict=True))
+    features = two(small, large).astype(np.float32)
+    np.testing.assert_array_equal(features[..., :1280], encoder(small))
     fine = encoder.network.features(large).astype(np.float32)
     assert fine.shape == (2, 196, 1280)
     means = fine.reshape(2, 7, 2, 7, 2, 1280).mean((2, 4)).reshape(2, 49, 1280)
     np.testing.assert_allclose(features[..., 1280:], means, rtol=2**-10, atol=2**-12)
     # What is mirrored is both parts, at their places.
     both = Encoder(encoder.network, mirrored=True, two_scales=True)
-    turned = two(large[:, :, ::-1]).reshape(-1, 7, 7, 2560)[:, :, ::-1].reshape(-1, 49, 2560)
-    np.testing.assert_array_equal(both(large), ((features + turned.astype(np.float32)) / 2).astype(np.float16))
+    turned = two(small[:, :, ::-1], large[:, :, ::-1]).reshape(-1, 7, 7, 2560)[:, :, ::-1].reshape(-1, 49, 2560)
+    expected = ((features + turned.astype(np.float32)) / 2).astype(np.float16)
+    np.testing.assert_array_equal(both(small, large), expected)
+    assert two(*two.nothing()).shape == (0, 49, 2560)
+    for wrong in ((small,), (large, small), (small, large[:1]), (small, small, large)):
+        with pytest.raises(ValueError, match=r"expected uint8 \(B, 224, 224, 3\) and uint8 \(B, 448, 448, 3\)"):
+            two(*wrong)
 
 
-def test_the_engines_agree_at_twice_the_side(demo_pictures: Path) -> None:
-    large = to_square(open_picture(find_pictures(demo_pictures)[0]), 448)[None]
-    one, other = (load_encoder("efficientnet-lite0@224,448", engine=engine)(large) for engine in ("torch", "numpy"))
+def test_the_engines_agree_at_two_scales(demo_pictures: Path) -> None:
+    squares = to_squares(open_picture(find_pictures(demo_pictures)[0]), (224, 448))
+    name = "efficientnet-lite0@224,448"
+    one, other = (load_encoder(name, engine=engine)(*(s[None] for s in squares)) for engine in ("torch", "numpy"))
     assert (one != other).mean() < 0.01
     np.testing.assert_allclose(one.astype(np.float32), other.astype(np.float32), rtol=2**-10, atol=2e-4)
 

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -101,6 +101,11 @@ def to_square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image, dtype=np.uint8)
+
+
+def to_squares(image: Image.Image, sides: Sequence[int]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """The pixels of a picture squashed to each of the sides, as `to_square` does it."""
+    return tuple(to_square(image, side) for side in sides)
 
 
 def find_pictures(folder: Path) -> list[Path]:

@@ -80,12 +80,9 @@ class QuestionSet:
         captions = CaptionSet.build(
             [record_of(one) for one in asked], vocabulary, features, max_words=max_words, flipped=flipped
         )
-        answers = {
-            one.id: tuple(tuple(encode_answer(question.answer, vocabulary)) for question in one.questions)
-            for one in asked
-        }
-        spoken = (question.answer for one in asked for question in one.questions)
-        cut = sum(len(tokenize(answer)) > LONGEST_ANSWER for answer in spoken)
+        spoken = {one.id: [vocabulary.encode(tokenize(question.answer)) for question in one.questions] for one in asked}
+        answers = {name: tuple(tuple(words[:LONGEST_ANSWER]) for words in some) for name, some in spoken.items()}
+        cut = sum(len(words) > LONGEST_ANSWER for some in spoken.values() for words in some)
         return cls(captions, answers, concepts, hidden, cut)
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -34,12 +34,13 @@ class Network(Protocol):
 
 
 class Encoder:
-    """Pictures to grid features: called with uint8 (B, side, side, 3), gives float16 (B, regions, size).
+    """Pictures to grid features: called with uint8 (B, side, side, 3) for each of its `sides`, gives float16
+    (B, regions, size).
 
     `name` says which network at which sides, `precision` in which it computes, `flipped` whether pictures are mirrored
-    left to right first. With `two_scales`, pictures come at twice the side, and a region's numbers are those of the
-    picture at half of it, then the means of the four smaller regions that the whole of it has there: small things are
-    seen too, for five times the work. With `mirrored`, features are the mean of those of the picture and of its mirror
+    left to right first. With `two_scales`, pictures come at twice the side as well, and behind a region's own numbers
+    stand the means of the four smaller regions that the larger picture has there: small things are seen too, for five
+    times the work. With `mirrored`, features are the mean of those of the picture and of its mirror
     image, turned back: truer ones, for twice the work. Regions run row by row from the top left. A picture's features
     do not depend on its neighbours in the batch. Those by torch and by NumPy are the same but for the last bit of one
     number in some hundreds: so are `name` and `precision`, and files made by one engine serve the other. Calls from
@@ -60,22 +61,29 @@ class Encoder:
         self.network = network
         self.flipped, self.mirrored, self.two_scales = flipped, mirrored, two_scales
         self.name = encoder_name(mirrored, two_scales)
-        self.side = efficientnet.SIDE * (1 + two_scales)
-        self.size = efficientnet.CHANNELS * (1 + two_scales)
+        self.sides = (efficientnet.SIDE, 2 * efficientnet.SIDE)[: 1 + two_scales]
+        self.size = efficientnet.CHANNELS * len(self.sides)
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def __call__(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The grid features of pictures; `ValueError` for pixels of another shape or type."""
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (self.side, self.side, 3):
-            raise ValueError(f"received {pixels.dtype} {pixels.shape}; expected uint8 (B, {self.side}, {self.side}, 3)")
+        received = " and ".join(f"{some.dtype} {some.shape}" for some in pixels)
+        expected = " and ".join(f"uint8 (B, {side}, {side}, 3)" for side in self.sides)
+        fits = [some.shape[1:] == (side, side, 3) for some, side in zip(pixels, self.sides, strict=False)]
+        kinds = {(some.dtype.name, some.ndim, len(some)) for some in pixels if some.ndim}
+        if len(fits) != len(self.sides) or not all(fits) or len(kinds) != 1 or pixels[0].dtype != np.uint8:
+            raise ValueError(f"received {received}; expected {expected}")
         if not self.mirrored:
-            return self._grids(pixels[:, :, ::-1] if self.flipped else pixels)
-        plain, other = self._grids(pixels), self._grids(pixels[:, :, ::-1])
+            return self._grids([some[:, :, ::-1] for some in pixels] if self.flipped else pixels)
+        plain, other = self._grids(pixels), self._grids([some[:, :, ::-1] for some in pixels])
         return ((plain.astype(np.float32) + _turned(other)) / 2).astype(np.float16)
 
-    def _grids(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        if not self.two_scales:
-            return self.network.features(pixels)
-        return np.concatenate([self.network.features(_halved(pixels)), _joined(self.network.features(pixels))], axis=2)
+    def _grids(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
+        own, *finer = (self.network.features(some) for some in pixels)
+        return np.concatenate([own, *map(_joined, finer)], axis=2) if finer else own
+
+    def nothing(self) -> list[NDArray[np.uint8]]:
+        """What it is called with for no picture at all."""
+        return [np.empty((0, side, side, 3), np.uint8) for side in self.sides]
 
 
 def encoder_name(mirrored: bool = False, two_scales: bool = False) -> str:
@@ -87,24 +95,17 @@ def encoder_name(mirrored: bool = False, two_scales: bool = False) -> str:
     return (NAME_OF_TWO if two_scales else NAME) + MIRRORED * mirrored
 
 
-def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures at half their side: each pixel the mean of four."""
-    four = pixels.astype(np.uint16)
-    rows = four[:, ::2] + four[:, 1::2]
-    return ((rows[:, :, ::2] + rows[:, :, 1::2] + 2) // 4).astype(np.uint8)
-
-
 def _joined(features: NDArray[np.float16]) -> NDArray[np.float16]:
     """Grids of half as many regions a side, each the mean of four."""
-    side = 2 * efficientnet.GRID
-    rows = features.reshape(len(features), side // 2, 2, side // 2, 2, -1).astype(np.float32)
-    return rows.mean((2, 4)).reshape(len(features), -1, features.shape[2]).astype(np.float16)
+    grid, size = efficientnet.GRID, features.shape[2]
+    rows = features.reshape(len(features), grid, 2, grid, 2, size).astype(np.float32)
+    return rows.mean((2, 4)).reshape(len(features), grid * grid, size).astype(np.float16)
 
 
 def _turned(features: NDArray[np.float16]) -> NDArray[np.float32]:
     """Grids with left and right exchanged."""
     grid = efficientnet.GRID
-    columns = features.reshape(len(features), grid, grid, -1)[:, :, ::-1]
+    columns = features.reshape(len(features), grid, grid, features.shape[2])[:, :, ::-1]
     return columns.reshape(features.shape).astype(np.float32)
 
 

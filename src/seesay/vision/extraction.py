@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
-from seesay.data.images import find_pictures, open_picture, to_square
+from seesay.data.images import find_pictures, open_picture, to_squares
 from seesay.errors import DataError
 from seesay.vision.encoders import Encoder, encoder_name, load_encoder
 
@@ -120,12 +120,12 @@ def _encoded(folder: Path, ids: list[str], encoder: Encoder, batch_size: int, th
 
 
 def _encode(folder: Path, ids: list[str], encoder: Encoder) -> Batch:
-    pixels, good, faults = [], [], {}
+    squares, good, faults = [], [], {}
     for name in ids:
         try:
-            pixels.append(to_square(open_picture(folder / name), encoder.side))
+            squares.append(to_squares(open_picture(folder / name), encoder.sides))
             good.append(name)
         except DataError as error:
             faults[name] = error
-    stacked = np.stack(pixels) if pixels else np.empty((0, encoder.side, encoder.side, 3), np.uint8)
-    return Batch(good, encoder(stacked), faults)
+    stacked = [np.stack(some) for some in zip(*squares, strict=True)] if squares else encoder.nothing()
+    return Batch(good, encoder(*stacked), faults)
