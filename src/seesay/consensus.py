@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from seesay.data.records import read_records, split
 from seesay.decoding.settings import Hypothesis
 from seesay.errors import DataError
 from seesay.metrics.agreement import agreement
 from seesay.metrics.cider import CiderD
+from seesay.restoring import recipe_in
+from seesay.text.ptb import tokenize
+from seesay.training.folder import RunFolder
 
 
 def frequencies_of(run: Path) -> CiderD:
@@ -22,11 +26,7 @@ def frequencies_of(run: Path) -> CiderD:
     Where there is none yet, they are counted and the file is written, which takes a second for 30,000 captions.
     Raises DataError where the captions are gone by then, or the file is damaged.
     """
-    from seesay.data.records import read_records, split
-    from seesay.recipe import Recipe, locate
-    from seesay.restoring import recipe_in
-    from seesay.text.ptb import tokenize
-    from seesay.training.folder import RunFolder
+    from seesay.recipe import Recipe, locate  # takes a tenth of a second, which other searches need not wait for
 
     file = RunFolder(run).frequencies
     if file.exists():
