@@ -21,7 +21,7 @@ def agreement(scorer: CiderD, captions: Sequence[Caption], others: Sequence[Capt
 
     >>> scorer = CiderD({("a",): 9, ("dog",): 3, ("cat",): 2}, 10)
     >>> agreement(scorer, ["a dog", "a cat"], ["a dog", "a dog runs", "a cat"]).round(2).tolist()
-    [3.07, 1.84]
+    [2.63, 1.67]
     """
     counted = [ngrams(caption) for caption in (*captions, *others)]
     lengths = np.array([counts[1].total() for counts in counted], np.float64)  # in bigrams, as COCO's code has it
