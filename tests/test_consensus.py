@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seesay.captioner import DRAWN, LIKELY, Captioner, choose_search
+from seesay.captioner import DRAWN, LIKELY, Captioner, _seed_of, choose_search
 from seesay.cli import main
 from seesay.consensus import frequencies_of
 from seesay.data.features import FeatureStore
@@ -53,10 +53,6 @@ def features(world: Path) -> np.ndarray:
     return store.read(store.ids)
 
 
-def words(captioner: Captioner, tokens: list[int]) -> list[str]:
-    return captioner.vocabulary.decode(tokens)
-
-
 def test_the_first_is_what_agrees_best_with_those_drawn(run: Path, features: np.ndarray) -> None:
     captioner = Captioner.open(run)
     found = captioner.describe(features[:6], SEARCH, seed=3)
@@ -65,24 +61,18 @@ def test_the_first_is_what_agrees_best_with_those_drawn(run: Path, features: np.
     assert (drawn.method, drawn.candidates, drawn.temperature) == ("sample", 40, 1.5)
     scorer, changed = frequencies_of(run), 0
     for place, some in enumerate(found):
-        kept = dataclasses.replace(captioner)
         beam = captioner.describe(features[place : place + 1], likely, names=[str(place)])[0]
         # The same seed and name draw the same sentences, as often as they come.
-        own = kept.engine.describe(kept.model, features[place : place + 1], drawn, [seed_of(3, str(place))], "cpu")[0]
+        picture, seeds = features[place : place + 1], [_seed_of(3, str(place))]
+        own = captioner.engine.describe(captioner.model, picture, drawn, seeds, "cpu")[0]
         assert len(own) == 40
-        others = scorer.prepare([words(kept, one.tokens) for one in own])
+        others = scorer.prepare([captioner.vocabulary.decode(one.tokens) for one in own])
         expected = {one.text: scorer.similarity(scorer.prepare([one.tokens])[0], others) for one in beam}
         assert {one.text: one.score for one in some} == pytest.approx(expected, abs=1e-6)
         assert some[0].text == max(expected, key=lambda text: expected[text])
         assert [one.score for one in some] == sorted((one.score for one in some), reverse=True)
         changed += some[0].text != beam[0].text
     assert changed, "else a beam would do"
-
-
-def seed_of(seed: int, name: str) -> int:
-    from seesay.captioner import _seed_of
-
-    return _seed_of(seed, name)
 
 
 @pytest.mark.parametrize("engine", ["torch", "numpy"])

@@ -59,18 +59,18 @@ class Encoder:
                 "mirror image shows nothing new when it is mirrored itself; leave one out."
             )
         self.network = network
-        self.flipped, self.mirrored, self.two_scales = flipped, mirrored, two_scales
+        self.flipped, self.mirrored = flipped, mirrored
         self.name = encoder_name(mirrored, two_scales)
         self.sides = (efficientnet.SIDE, 2 * efficientnet.SIDE)[: 1 + two_scales]
         self.size = efficientnet.CHANNELS * len(self.sides)
 
     def __call__(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The grid features of pictures; `ValueError` for pixels of another shape or type."""
-        received = " and ".join(f"{some.dtype} {some.shape}" for some in pixels)
-        expected = " and ".join(f"uint8 (B, {side}, {side}, 3)" for side in self.sides)
-        fits = [some.shape[1:] == (side, side, 3) for some, side in zip(pixels, self.sides, strict=False)]
-        kinds = {(some.dtype.name, some.ndim, len(some)) for some in pixels if some.ndim}
-        if len(fits) != len(self.sides) or not all(fits) or len(kinds) != 1 or pixels[0].dtype != np.uint8:
+        count = pixels[0].shape[:1] if pixels else ()
+        fits = [some.shape for some in pixels] == [(*count, side, side, 3) for side in self.sides]
+        if not fits or any(some.dtype != np.uint8 for some in pixels):
+            received = " and ".join(f"{some.dtype} {some.shape}" for some in pixels)
+            expected = " and ".join(f"uint8 (B, {side}, {side}, 3)" for side in self.sides)
             raise ValueError(f"received {received}; expected {expected}")
         if not self.mirrored:
             return self._grids([some[:, :, ::-1] for some in pixels] if self.flipped else pixels)
