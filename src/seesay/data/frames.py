@@ -6,14 +6,14 @@ B sequences of up to T frames, D numbers a frame. See `seesay.data.frame_file` f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.data.sequences import filled, rows_of, shuffled_rows
+from seesay.data.ragged import Ragged, filled, rows_of
 from seesay.errors import DataError
 from seesay.text.lexicon import UNKNOWN_TAG, Lexicon
 
@@ -50,7 +50,7 @@ class FrameBatch:
 
 
 @dataclass(frozen=True)
-class FrameSet:
+class FrameSet(Ragged[FrameBatch]):
     """Sequences ready to be cut into batches. Their labels are the tags of the lexicon, which has no columns.
 
     >>> some = [Frames("a", np.ones((2, 3), np.float32), ("x", "y")), Frames("b", np.ones((1, 3), np.float32), ("y",))]
@@ -95,9 +95,6 @@ class FrameSet:
             np.array([len(ids) for ids in tags], dtype=np.int64),
         )
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
     @property
     def mean(self) -> NDArray[np.float32]:
         """The mean (D,) of each number over all frames."""
@@ -117,17 +114,8 @@ class FrameSet:
             digest.update(array.astype(kind).tobytes())
         return digest.hexdigest()
 
-    def in_order(self, size: int) -> Iterator[FrameBatch]:
-        """Every sequence once, in the order given; for evaluation."""
-        for start in range(0, len(self), size):
-            yield self._batch(np.arange(start, min(start + size, len(self))))
-
-    def shuffled(self, size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[FrameBatch]:
-        """The batches of one epoch from the `start`-th on; they depend on `seed` and `epoch` alone."""
-        for chosen in shuffled_rows(self.lengths, size, seed=seed, epoch=epoch)[start:]:
-            yield self._batch(chosen)
-
-    def _batch(self, chosen: NDArray[np.intp]) -> FrameBatch:
+    def batch(self, chosen: NDArray[np.intp]) -> FrameBatch:
+        """The chosen sequences, filled up to the longest."""
         rows, real = rows_of(self.lengths, chosen)
         frames, tags = filled(self.frames[rows], real, 0), filled(self.tags[rows], real, UNKNOWN_TAG)
         return FrameBatch(tuple(self.names[i] for i in chosen), frames, self.lengths[chosen], tags)

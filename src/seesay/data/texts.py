@@ -5,7 +5,7 @@ B texts of up to T words, F ids a word.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.data.labels import Labelled
-from seesay.data.sequences import digest_of, filled, rows_of, shuffled_rows
+from seesay.data.ragged import Ragged, digest_of, filled, rows_of
 from seesay.errors import DataError
 from seesay.text.lexicon import PAD, UNKNOWN_TAG, Lexicon
 from seesay.text.tokens import Split
@@ -34,7 +34,7 @@ class TextBatch:
 
 
 @dataclass(frozen=True)
-class TextSet:
+class TextSet(Ragged[TextBatch]):
     """Encoded texts, ready to be cut into batches. The labels are the tags of the lexicon.
 
     >>> lexicon = Lexicon.build([["see", "it"]], [["neg", "pos"]], prefixes=0, suffixes=0, shape=False)
@@ -72,28 +72,13 @@ class TextSet:
         lengths = np.array([len(some) for some in words], dtype=np.int64)
         return cls(ids, np.array(labels, dtype=np.int64), lengths, tuple(one.place for one in texts))
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
     @property
     def digest(self) -> str:
         """SHA-256 over all ids and labels: a run resumes on the same data only."""
         return digest_of(self.ids, self.labels, self.lengths)
 
-    def in_order(self, size: int) -> Iterator[TextBatch]:
-        """Every text once, in the order given; for evaluation."""
-        for start in range(0, len(self), size):
-            yield self._batch(np.arange(start, min(start + size, len(self))))
-
-    def shuffled(self, size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[TextBatch]:
-        """The batches of one epoch from the `start`-th on; they depend on `seed` and `epoch` alone.
-
-        Texts of like length share a batch, as a recurrent network takes as many steps as the longest has words.
-        """
-        for chosen in shuffled_rows(self.lengths, size, seed=seed, epoch=epoch)[start:]:
-            yield self._batch(chosen)
-
-    def _batch(self, chosen: NDArray[np.intp]) -> TextBatch:
+    def batch(self, chosen: NDArray[np.intp]) -> TextBatch:
+        """The chosen texts, filled up to the longest."""
         words, real = rows_of(self.lengths, chosen, least=1)
         items = tuple(self.places[i] for i in chosen)
         return TextBatch(items, filled(self.ids[words], real, PAD), self.lengths[chosen], self.labels[chosen])
