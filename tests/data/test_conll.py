@@ -130,7 +130,7 @@ def test_a_damaged_packed_file_is_refused(write, monkeypatch: pytest.MonkeyPatch
             DataError, match=r"words\.conll: received a file packed by gzip, a damaged or unfinished one"
         ):
             read_conll(write(content))
-    monkeypatch.setattr("seesay.data.conll._LARGEST", 100)
+    monkeypatch.setattr("seesay.data.packed._LARGEST", 100)
     with pytest.raises(DataError, match=r"packed by gzip, more than 100 bytes"):
         read_conll(write(packed))
 

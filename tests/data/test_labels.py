@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_a_star_stands_for_the_label(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"{name}\n", encoding="utf-8")
     (tmp_path / "rt-[1].folder").mkdir()
     assert pairs(read_labelled(tmp_path / "rt-[1].*")) == [("neg", "rt-[1].neg"), ("pos", "rt-[1].pos")]
+
+
+def test_packed_files_are_read_as_they_are(tmp_path: Path) -> None:
+    for name, text in (("rt.pos.gz", "one\r\ntwo\n"), ("rt.neg.gz", "three\n"), ("plain", "pos\ta\n")):
+        (tmp_path / name).write_bytes(gzip.compress(text.encode(), mtime=0))
+    assert pairs(read_labelled(tmp_path / "rt.*.gz")) == [("neg", "three"), ("pos", "one"), ("pos", "two")]
+    assert pairs(read_labelled(tmp_path / "plain")) == [("pos", "a")]
+    (tmp_path / "plain").write_bytes(gzip.compress(b"pos\ta\n")[:-3])
+    with pytest.raises(DataError, match=r"plain: received a file packed by gzip, a damaged or unfinished one"):
+        read_labelled(tmp_path / "plain")
 
 
 def test_a_named_encoding(tmp_path: Path) -> None:

@@ -36,7 +36,22 @@ def test_a_square_for_each_pair_that_occurs() -> None:
     corner = float(found[0]["x"])
     side = float(found[0]["width"])
     places = [((float(one["y"]) - corner) / side, (float(one["x"]) - corner) / side) for one in found]
-    assert places == [(0, 0), (0, 1), (1, 1), (2, 0)]
+    np.testing.assert_allclose(places, [(0, 0), (0, 1), (1, 1), (2, 0)], atol=0.01)
+
+
+def counts_in(drawing: str) -> list[tuple[str, str]]:
+    texts = ElementTree.fromstring(drawing).iter("text")
+    return [(text.attrib["class"], text.text or "") for text in texts if text.attrib["class"].startswith("count")]
+
+
+def test_squares_of_few_labels_hold_their_counts() -> None:
+    found = counts_in(picture(("a", "b", "c"), COUNTS))
+    assert found == [("count over", "90"), ("count", "10"), ("count over", "4"), ("count over", "1")]
+    large = np.array([[9_999, 10_400], [123_456, 7_654_321]])
+    assert [text for _, text in counts_in(picture(("a", "b"), large))] == ["9,999", "10k", "123k", "8M"]
+    many = np.eye(13, dtype=np.int64)
+    assert len(squares(picture([f"{n}" for n in range(13)], many))) == 13
+    assert not counts_in(picture([f"{n}" for n in range(13)], many))
 
 
 def test_it_says_in_words_what_it_shows() -> None:

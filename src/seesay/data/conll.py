@@ -13,19 +13,16 @@ no words, are left out. Files packed by gzip are read as they are.
 from __future__ import annotations
 
 import codecs
-import contextlib
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from seesay.data.packed import read_content
 from seesay.errors import DataError
 
 _SETTING = re.compile(r"# *\w+ = ")  # a comment such as `# sent_id = 4`, however many words it has
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # the first column of CoNLL-U: 7, 7-8 or 7.1
-_GZIP = b"\x1f\x8b"  # how its files begin; treebanks often come so
-_LARGEST = 1 << 30  # bytes that a packed file may hold
 _ESCAPED = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no text
 
 
@@ -169,14 +166,10 @@ def _columns(line: str, tabs: bool) -> list[str]:
 
 def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:
     """All lines with their numbers from 1; blank ones are empty, and bytes that are no text stand escaped."""
+    content = read_content(path, "tagged sentences")
     try:
-        content = path.read_bytes()
-        content = _unpacked(path, content) if content.startswith(_GZIP) else content
         name = codecs.lookup(encoding).name
         text = content.decode("utf-8-sig" if name == "utf-8" else name, "surrogateescape")
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror}); expected tagged sentences; check the path."
-        raise DataError(f"{path}: {reason}") from None
     except (LookupError, ValueError):  # no encoding at all, or one of bytes that come in pairs
         raise DataError(
             f"{path}: received encoding {encoding!r:.40}, in which it cannot be read; expected utf-8, latin-1 or "
@@ -185,20 +178,6 @@ def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:
     # Not splitlines(): it also breaks at characters that may stand within a word.
     rows = (line.rstrip("\r") for line in text.split("\n"))
     return [(number, row if row.strip() else "") for number, row in enumerate(rows, start=1)]
-
-
-def _unpacked(path: Path, content: bytes) -> bytes:
-    """What a file packed by gzip holds, as far as it is whole and not larger than anyone's sentences."""
-    found, whole = b"", True
-    while content and whole and len(found) < _LARGEST:  # it may be several, one after the other
-        unpacker = zlib.decompressobj(wbits=31)
-        with contextlib.suppress(zlib.error):
-            found += unpacker.decompress(content, _LARGEST - len(found))
-        content, whole = unpacker.unused_data, unpacker.eof
-    if whole and not content:
-        return found
-    reason = f"more than {_LARGEST:,} bytes" if len(found) >= _LARGEST else "a damaged or unfinished one"
-    raise DataError(f"{path}: received a file packed by gzip, {reason}; expected a whole one; unpack it with gunzip.")
 
 
 def known_words(sentences: Iterable[Sentence]) -> frozenset[str]:

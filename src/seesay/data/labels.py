@@ -5,6 +5,7 @@ r"""Labelled texts: a text a line behind its label, or a file for each label wit
 
 A path is a file of lines `LABEL<TAB>TEXT`, a folder of files `LABEL.txt`, or a pattern in whose last part one `*`
 stands for the label: `reviews/rt-polarity.*` reads rt-polarity.neg and rt-polarity.pos.
+Files packed by gzip are read as they are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seesay.data.packed import read_content
 from seesay.errors import DataError
 
 Told = Callable[[str], None]  # hears what is wrong with a line that is then left out
@@ -151,12 +153,7 @@ def _labelled(label: str, line: str, place: str) -> Labelled | str:
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """All lines with their numbers from 1."""
-    try:
-        content = path.read_bytes()
-    except OSError as fault:
-        reason = f"cannot be read ({fault.strerror}); expected labelled texts; check the path."
-        raise DataError(f"{path}: {reason}") from None
-    text = decoded(content, encoding, str(path), ":")
+    text = decoded(read_content(path, "labelled texts"), encoding, str(path), ":")
     # Not splitlines(): it also breaks at characters that may stand within a text.
     lines = text.removesuffix("\n").split("\n") if text else []
     return enumerate((line.rstrip("\r") for line in lines), start=1)
