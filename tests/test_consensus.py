@@ -6,15 +6,14 @@ import collections
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seesay.captioner import DRAWN, LIKELY, Captioner, _seed_of, choose_search
-from seesay.cli import main
 from seesay.consensus import frequencies_of
 from seesay.data.features import FeatureStore
 from seesay.data.records import read_records, split
@@ -35,16 +34,6 @@ NOTHING: dict[str, object] = {"temperature": None, "top_k": None, "top_p": None}
 def run(trained: Path, tmp_path: Path) -> Path:
     """A trained run of one's own."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit status of a command of seesay, run within this process."""
-    monkeypatch.setattr(sys, "argv", ["seesay", *map(str, words)])
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +151,10 @@ def test_what_makes_no_sense_with_it_is_refused(asking: Callable[..., AskRecipe]
         asking('decoding.method="consensus"', "decoding.candidates=9")
 
 
-def test_a_split_by_consensus_on_the_command_line(
-    run: Path, world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_split_by_consensus_on_the_command_line(run: Path, world: Path, seesay: Callable[..., Any]) -> None:
     asked = ("--consensus", "--beam", 4, "--drawn", 30, "--temperature", 1.5)
-    assert command(monkeypatch, "evaluate", run, *asked) == 0 and "CIDEr-D" in capsys.readouterr().out
+    done = seesay("evaluate", run, *asked)
+    assert done.code == 0 and "CIDEr-D" in done.out
     said = json.loads(
         (run / "predictions" / "dev-method-consensus-beam-4-temperature-1.5-candidates-30.json").read_text("utf-8")
     )
@@ -177,5 +165,5 @@ def test_a_split_by_consensus_on_the_command_line(
         own = captioner.describe(store.read([item["file"]]), search, recipe_in(run).seed, [item["id"]])[0]
         assert [c["text"] for c in item["captions"]] == [c.text for c in own]
     for given in (("--drawn", 9), ("--temperature", 2)):
-        assert command(monkeypatch, "evaluate", run, *given) == 2
-        assert capsys.readouterr().err.startswith(f"error: {given[0]}: received without --consensus")
+        done = seesay("evaluate", run, *given)
+        assert done.code == 2 and done.err.startswith(f"error: {given[0]}: received without --consensus")

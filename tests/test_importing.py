@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 import torch
 
 from seesay.captioner import Captioner
-from seesay.cli import main
 from seesay.data.features import FeatureStore
 from seesay.decoding.search import decode
 from seesay.decoding.settings import Decoding
@@ -46,22 +44,6 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save({"state_dict": weights}, folder / f"{kind}.pth")
     (folder / "words.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     return folder
-
-
-@pytest.fixture
-def seesay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str, str]]:
-    """`seesay("import-weights", ...)` runs a command within this process: its code, output and errors."""
-
-    def run(*arguments: object) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["seesay", *map(str, arguments)])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize("kind", ["m2", "s2"])
