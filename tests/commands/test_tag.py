@@ -152,7 +152,7 @@ def test_spans_and_tags_that_training_did_not_show_are_printed(capsys: pytest.Ca
     gold, found = [("B-PER", "I-PER", "O", "B-LOC")], [("B-PER", "I-PER", "O", "O")]
     print_tag_scores(evaluate_tags(gold, found, known_tags={"B-PER", "I-PER", "O"}, scheme="BIO"))
     shown = capsys.readouterr().out
-    assert "1 words have a tag that training did not show: B-LOC 1" in shown
+    assert "words with a tag that training did not show: 1 (B-LOC 1)" in shown
     assert ["all", "1.0000", "0.5000", "0.6667", "2"] in [
         [cell.strip() for cell in line.strip("│ ").split("│")] for line in shown.splitlines()
     ]

@@ -95,7 +95,7 @@ def test_chosen_columns(write) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Dogs\tNNS\nrun\n", r"words\.conll:2: received 1 columns; expected 2, as line 1 has; correct the line\."),
+        ("Dogs\tNNS\nrun\n", r"words\.conll:2: received 1 column; expected 2, as line 1 has; correct the line\."),
         ("# x\nDogs\tNNS\n\na\tb\tc\n", r"words\.conll:4: received 3 columns; expected 2, as line 2 has"),
         ("Dogs\nrun\n", r"words\.conll:1: received one column; expected a word and its tag"),
         ("Dogs\tNNS\nrun\t\n", r"words\.conll:2: received the word 'run' with the tag ''; expected both"),
@@ -105,7 +105,7 @@ def test_chosen_columns(write) -> None:
         (b"Dogs\tNNS\n\xff\xfe\tX\n", r"words\.conll:2: received bytes that are not UTF-8"),
         (b"Dogs\tNNS\rrun\tVBP\r", r"words\.conll:1: received a carriage return within the line"),
         (
-            "\t".join(["1", "x", *"_" * 8]) + "\n" + "\t".join(["l2", "y", *"_" * 8]),
+            "\t".join(["1", "x", "x", "NOUN", *"_" * 6]) + "\n" + "\t".join(["l2", "y", *"_" * 8]),
             r"words\.conll:2: received 'l2' in the first column; expected the word's number, as in CoNLL-U",
         ),
     ],
@@ -162,6 +162,28 @@ def test_other_encodings(write) -> None:
 def test_a_file_of_nothing_but_ranges_is_refused(write) -> None:
     with pytest.raises(DataError, match="received no sentence"):
         read_conll(write("\t".join(["1-2", "x", *"_" * 8])))
+
+
+def test_a_tag_that_conll_u_does_not_give_is_no_tag(write) -> None:
+    lines = [
+        ["1", "a", "a", "DET", "DT", "_", "2", "det", "_", "_"],
+        ["2", "_", "_", "_", "_", "_", "0", "root", "_", "_"],
+    ]
+    path = write("\n".join("\t".join(line) for line in lines))
+    for column in (None, 4, -6):
+        with pytest.raises(
+            DataError, match=r"words\.conll:2: received the word '_' with the tag '_', which in CoNLL-U"
+        ):
+            read_conll(path, tag_column=column)
+    assert read_conll(path, tag_column=5)[0].tags == ("_", "_")  # a word may have no feature
+    assert read_conll(path, tag_column=7)[0] == Sentence(("a", "_"), ("det", "root"))
+    assert read_conll(write("a\t_\n"))[0].tags == ("_",)
+
+
+@pytest.mark.parametrize(("word", "tag"), [(0, 0), (1, -1), (None, 0), (-1, None)])
+def test_one_column_for_both_is_refused(write, word: int | None, tag: int | None) -> None:
+    with pytest.raises(DataError, match=r"words\.conll: received column -?\d for the words and -?\d for their tags"):
+        read_conll(write("Dogs\tNNS\n"), word, tag)
 
 
 @pytest.mark.parametrize(("word", "tag"), [(2, -1), (0, 2), (-3, 1)])

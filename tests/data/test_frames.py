@@ -81,7 +81,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "labels of fractions": ({"b/frames": np.ones((1, 3)), "b/labels": [0.5]}, r"labels \(1,\) of float64"),
     "not finite": ({"b/frames": np.full((1, 3), np.nan), "b/labels": ["x"]}, "a number that is not finite"),
-    "beyond single precision": ({"b/frames": np.full((1, 3), 1e300), "b/labels": ["x"]}, "a number that is not finite"),
+    "beyond single precision": (
+        {"b/frames": np.full((1, 3), 1e300), "b/labels": ["x"]},
+        "a number that is not finite in single precision",
+    ),
     "a label of two lines": ({"b/frames": np.ones((1, 3)), "b/labels": ["x\ny"]}, r"received 'x\\ny'; expected names"),
     "a label with a tab": ({"b/frames": np.ones((1, 3)), "b/labels": ["x\ty"]}, r"received 'x\\ty'; expected names"),
     "an empty label": ({"b/frames": np.ones((1, 3)), "b/labels": [" "]}, "received an empty label"),

@@ -134,8 +134,9 @@ def test_what_does_not_fit_is_named(given: dict[str, Any], reason: str) -> None:
         ({"num_layers": 1.5}, "num_layers: expected a whole number"),
         ({"dropout": 1.5}, "dropout: expected a probability"),
         ({"proj_size": 4}, "proj_size: expected"),
+        ({"generator": 3}, "generator: received 3; expected a torch.Generator"),
     ],
-    ids=["hidden", "layers", "dropout", "projection"],
+    ids=["hidden", "layers", "dropout", "projection", "generator"],
 )
 def test_arguments_that_cannot_be_are_named(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=reason):

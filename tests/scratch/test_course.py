@@ -232,8 +232,34 @@ def test_bad_sizes_are_named() -> None:
     words = {"<NULL>": 0, "<START>": 1, "<END>": 2}
     with pytest.raises(DataError, match=r"^hidden_dim: expected 1 or more, received 0"):
         scratch.CaptioningRNN(words, 5, 4, 0)
-    with pytest.raises(DataError, match=r"^max_length: expected 0 or more, received -1"):
+    with pytest.raises(DataError, match=r"^max_length: expected a whole number from 0, received -1"):
         scratch.CaptioningRNN(words, 5, 4, 3).sample(np.ones((1, 5)), -1)
+    with pytest.raises(DataError, match=r"^max_length: expected a whole number from 0, received 2\.5"):
+        scratch.CaptioningRNN(words, 5, 4, 3).sample(np.ones((1, 5)), 2.5)  # type: ignore[arg-type]
     _, cache = scratch.word_embedding_forward(np.array([[1]]), np.zeros((3, 2)))
     with pytest.raises(DataError, match=r"^dout: expected .* of float64, received .* of int64"):
         scratch.word_embedding_backward(np.ones((1, 1, 2), int), cache)
+
+
+def test_a_cache_of_another_function_is_refused() -> None:
+    x, h, weights = np.ones((2, 4, 3)), np.ones((2, 1)), (np.ones((3, 1)), np.ones((1, 1)), np.ones(1))
+    gates = (np.ones((3, 4)), np.ones((1, 4)), np.ones(4))
+    caches = {
+        "rnn_step_forward": scratch.rnn_step_forward(x[:, 0], h, *weights)[-1],
+        "rnn_forward": scratch.rnn_forward(x, h, *weights)[-1],
+        "lstm_step_forward": scratch.lstm_step_forward(x[:, 0], h, h, *gates)[-1],
+        "lstm_forward": scratch.lstm_forward(x, h, *gates)[-1],
+    }
+    backs = {
+        "rnn_step_forward": (scratch.rnn_step_backward, (h,)),
+        "rnn_forward": (scratch.rnn_backward, (np.ones((2, 4, 1)),)),
+        "lstm_step_forward": (scratch.lstm_step_backward, (h, h)),
+        "lstm_forward": (scratch.lstm_backward, (np.ones((2, 4, 1)),)),
+    }
+    for wanted, (back, given) in backs.items():
+        for maker, cache in caches.items():
+            if maker == wanted:
+                assert back(*given, cache)[0].shape == cache[0].shape
+            else:
+                with pytest.raises(DataError, match=rf"^cache: expected that of {wanted}, received another's"):
+                    back(*given, cache)

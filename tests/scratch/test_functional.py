@@ -230,8 +230,12 @@ def ones(*shape: int) -> Tensor:
             lambda: functional.mse_loss(ones(2, 1), ones(2)),
             r"^mse_loss: received \(2, 1\) and \(2,\); expected one shape",
         ),
+        (
+            lambda: functional.linear(ones(2), Tensor(np.ones((3, 2), np.float32))),
+            r"^linear: received float64 and float32; expected one type; convert arrays with astype, modules with to\.$",
+        ),
         (lambda: functional.dropout(ones(2), 0.5), r"^dropout: received no generator; expected"),
-        (lambda: functional.dropout(ones(2), 1.5), r"^dropout: received p=1.5; expected a probability from 0 to 1"),
+        (lambda: functional.dropout(ones(2), 1.5), r"^p: expected a probability from 0 to 1, received 1\.5"),
     ],
 )
 def test_says_what_is_wrong(fails: Callable[[], Any], says: str) -> None:

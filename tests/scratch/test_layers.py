@@ -132,6 +132,15 @@ def test_no_gradient_given_is_zero(kind: tuple[Any, dict[str, Any]], make_exampl
     np.testing.assert_allclose(both, halves[0] + halves[1], atol=1e-14)
 
 
+def test_another_layer_s_cache_is_refused(kind: tuple[Any, dict[str, Any]]) -> None:
+    layer, other = (kind[0](3, 4, **kind[1]) for _ in range(2))
+    _, _, cache = other.forward(np.ones((2, 1, 3), "f"))
+    for received in (cache, None):
+        with pytest.raises(DataError, match=r"^cache: expected one of this layer's own forward, received another"):
+            layer.backward(received)
+    assert other.backward(cache).x.shape == (2, 1, 3)
+
+
 def test_parameters_have_torchs_names_order_and_shapes(kind: tuple[Any, dict[str, Any]]) -> None:
     for bias in (True, False):
         given = {"num_layers": 2, "bias": bias, "bidirectional": True, **kind[1]}

@@ -116,6 +116,12 @@ def duplicate_of_leaf(leaf: Tensor) -> Tensor:
         (lambda: nn.Linear(3.5, 2), "^in_features: received 3.5; expected a whole number"),  # type: ignore[arg-type]
         (lambda: nn.GRUCell("3", 2), "^input_size: received '3'; expected a whole number"),  # type: ignore[arg-type]
         (lambda: nn.Embedding(True, 2), "^num_embeddings: received True; expected a whole number"),
+        (lambda: nn.Linear(3, 2).to("cpu"), "^dtype: expected np.float32 or np.float64, received 'cpu'"),
+        (
+            lambda: nn.Linear(3, 2)(torch.ones(3, requires_grad=True)),
+            r"^received Tensor \(Can't call numpy\(\) on Tensor that requires grad.*\); expected an array or what",
+        ),
+        (lambda: nn.Linear(3, 2)([[1.0], [1.0, 2.0]]), r"^received list \(.*\); expected an array or what makes one"),
         (lambda: nn.Linear(3, 2, dtype=None), "^dtype: expected float32 or float64, received None"),
         (lambda: nn.Dropout(0.5, 0)(np.arange(3)), "^dropout: received int64; expected float32 or float64"),
         (

@@ -284,6 +284,13 @@ def test_learns_a_toy() -> None:
 X, H = np.ones((5, 2, 3), np.float32), np.ones((1, 2, 4), np.float32)
 
 
+def test_a_number_seeds_as_its_generator_does() -> None:
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Dropout(0.3))
+    first, again = model.seed(7)(X).numpy(), model.seed(np.random.default_rng(7))(X).numpy()
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, model.seed(8)(X).numpy())
+
+
 @pytest.mark.parametrize(
     ("fails", "says"),
     [
@@ -291,7 +298,16 @@ X, H = np.ones((5, 2, 3), np.float32), np.ones((1, 2, 4), np.float32)
         (lambda: nn.Linear(2, 3, dtype=np.int64), "^dtype: expected float32 or float64, received int64"),
         (lambda: nn.Embedding(3, 2, padding_idx=3), "^padding_idx: received 3; expected one of 3 rows"),
         (lambda: nn.Embedding(3, 2)([3]), r"^embedding: received id 3; expected ids from 0 to 2\.$"),
-        (lambda: nn.Dropout(2.0), "^p: received 2.0; expected a probability"),
+        (lambda: nn.Dropout(2.0), r"^p: expected a probability from 0 to 1, received 2\.0"),
+        (lambda: nn.Dropout("half"), "^p: expected a probability from 0 to 1, received 'half'"),
+        (
+            lambda: nn.Dropout(0.5).seed(-1),
+            "^seed: expected a whole number from 0 or a np.random.Generator, received -1",
+        ),
+        (lambda: nn.Linear(2, 3, seed=None), "^seed: expected a whole number from 0 or a .*, received None"),
+        (lambda: nn.LSTM(2, 3, seed="a"), "^seed: expected a whole number from 0 or a .*, received 'a'"),
+        (lambda: nn.Linear(2, 3, dtype="cpu"), "^dtype: expected np.float32 or np.float64, received 'cpu'"),
+        (lambda: nn.ModuleList([nn.Linear(2, 3)])(X), "^ModuleList: received a call without a forward"),
         (lambda: nn.LayerNorm(()), "^normalized_shape: received 0; expected 1 or more"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), "^nonlinearity: expected 'tanh' or 'relu', received 'sin'"),
         (lambda: nn.RNNCell(3, 4, nonlinearity="sin"), "^nonlinearity: received 'sin'; expected 'tanh' or 'relu'"),

@@ -203,6 +203,8 @@ def adam() -> Any:
             r"^group: received \['params', 'rate'\]; expected params and",
         ),
         (lambda: optim.SGD([{"lr": 1.0}]), r"^group: received \['lr'\]; expected params"),
+        (lambda: optim.Adam(made(), lr="0.1"), r"^lr: received '0\.1'; expected a number"),
+        (lambda: optim.Adam(made(), betas=0.9), r"^betas: received 0\.9; expected two"),
         (lambda: optim.Adam(made(), lr=-1), r"^lr: received -1; expected 0 or more"),
         (lambda: optim.Adam([{"params": made(), "eps": -1}]), r"^eps: received -1; expected 0 or more"),
         (
@@ -220,6 +222,7 @@ def test_says_what_is_wrong(fails: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"param_groups": []}, r"received param_groups list; expected arrays, as state_dict\(\) gives"),
         ({"2/step": np.zeros((), np.int64)}, r"received 2/step \(\) of int64; expected no such array"),
         ({"0/exp_avg": np.zeros(4)}, r"received 0/exp_avg \(4,\) of float64; expected \(3,\) of float64"),
         ({"1/exp_avg": np.zeros((2, 2), np.float32)}, r"received 1/exp_avg .* float32; expected \(2, 2\) of float64"),

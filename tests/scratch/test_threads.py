@@ -17,5 +17,6 @@ def test_results_come_in_order_and_errors_come_through() -> None:
             threads.in_parallel([lambda: 1, lambda: 1 // 0])
     finally:
         threads.set_num_threads(before)
-    with pytest.raises(DataError, match="1 or more"):
-        threads.set_num_threads(0)
+    for received in (0, "2", True):
+        with pytest.raises(DataError, match=rf"^threads: expected a whole number from 1, received {received!r}"):
+            threads.set_num_threads(received)  # type: ignore[arg-type]

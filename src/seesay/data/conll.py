@@ -23,6 +23,7 @@ from seesay.errors import DataError
 
 _SETTING = re.compile(r"# *\w+ = ")  # a comment such as `# sent_id = 4`, however many words it has
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # the first column of CoNLL-U: 7, 7-8 or 7.1
+_GIVEN_OR_NOT = (3, 4)  # UPOS and XPOS, whose `_` is no tag; among relations and features it may be one
 _ESCAPED = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no text
 
 
@@ -70,6 +71,9 @@ def read_conll(
     universal = table.width == 10 and table.tabs and bool(_NUMBER.fullmatch(first.split("\t")[0]))
     word = table.place("word_column", word_column, 1 if universal else 0)
     tag = table.place("tag_column", tag_column, 3 if universal else -1)
+    if word % table.width == tag % table.width:
+        raise DataError(f"{path}: received column {word} for the words and {tag} for their tags; expected two columns.")
+    table = table._replace(universal=universal, tag=tag % table.width)
     found: list[Sentence] = []
     open_: list[tuple[str, str]] = []
     whole = True
@@ -101,6 +105,8 @@ class _Table(NamedTuple):
     tabs: bool
     first: int  # the line that says so
     width: int
+    universal: bool = False  # CoNLL-U
+    tag: int = -1  # the column of the tags
 
     def place(self, name: str, chosen: int | None, default: int) -> int:
         """The column to read: the chosen one, if there is one."""
@@ -136,8 +142,9 @@ class _Table(NamedTuple):
             return []
         if len(columns) == self.width:
             return columns
+        received = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
         raise DataError(
-            f"{self.path}:{number}: received {len(columns)} columns; expected {self.width}, as line {self.first} has; "
+            f"{self.path}:{number}: received {received}; expected {self.width}, as line {self.first} has; "
             "correct the line."
         )
 
@@ -151,11 +158,19 @@ class _Table(NamedTuple):
         )
 
     def pair(self, number: int, word: str, tag: str) -> tuple[str, str]:
-        """A word and its tag, neither of them empty; blanks around a tag, which nobody sees, make no other tag."""
+        """A word and its tag, neither of them empty; blanks around a tag, which nobody sees, make no other tag.
+
+        In CoNLL-U, `_` stands for a tag that is not given.
+        """
         if not word.strip() or not tag.strip():
             raise DataError(
                 f"{self.path}:{number}: received the word {word[:40]!r} with the tag {tag[:40]!r}; expected both; "
                 "fill in what is empty."
+            )
+        if self.universal and self.tag in _GIVEN_OR_NOT and tag.strip() == "_":
+            raise DataError(
+                f"{self.path}:{number}: received the word {word[:40]!r} with the tag '_', which in CoNLL-U says that "
+                "none is given; expected a tag; choose another column (data.columns), or fill it in."
             )
         return word, tag.strip()
 

@@ -91,7 +91,9 @@ def _sequence(where: str, name: str, arrays: Arrays, size: int | None) -> Frames
     with np.errstate(over="ignore"):  # told below
         real = np.asarray(frames, dtype=np.float32)
     if not np.isfinite(real).all():
-        raise DataError(f"{where}: received a number that is not finite; expected real ones; correct it.")
+        raise DataError(
+            f"{where}: received a number that is not finite in single precision; expected others; correct it."
+        )
     texts = tuple(str(label) for label in labels.tolist())
     if not all(map(str.strip, texts)):
         raise DataError(f"{where}: received an empty label; expected text or a whole number; fill it in.")
@@ -117,7 +119,9 @@ def _arrays(path: Path) -> Arrays:
     except FileNotFoundError:
         raise DataError(f"{path}: not found; expected frames in npz or HDF5; check the path.") from None
     except Exception as fault:  # damage shows as OSError, KeyError, ValueError, RuntimeError, BadZipFile and others
-        raise DataError(f"{path}: cannot be read ({str(fault)[:80]}); expected frames in npz or HDF5.") from None
+        raise DataError(
+            f"{path}: cannot be read ({str(fault)[:80]}); expected frames in npz or HDF5; write or download it again."
+        ) from None
 
 
 def _unpacked(path: Path, archive: zipfile.ZipFile) -> Arrays:

@@ -59,7 +59,7 @@ def read_labelled(path: Path | str, encoding: str = "utf-8", told: Told | None =
             if isinstance(one, Labelled):
                 found.append(one)
             elif told is None:
-                raise DataError(one)
+                raise DataError(f"{one.removesuffix('.')}, or say data.on_bad = 'skip'.")
             else:
                 told(one)
     if not found:
@@ -134,7 +134,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 def _labelled(label: str, line: str, place: str) -> Labelled | str:
     """The text of a line, or what is wrong with it."""
     if not line.strip():
-        return f"{place}: received an empty line; expected a text; remove it, or say data.on_bad = 'skip'."
+        return f"{place}: received an empty line; expected a text; remove it."
     if "\r" in line:  # else all texts of a file could pass for one
         return (
             f"{place}: received a carriage return within the line; expected lines that end in a line feed; convert the "
@@ -146,7 +146,7 @@ def _labelled(label: str, line: str, place: str) -> Labelled | str:
             lacking = "text" if tab and label.strip() else "label"
             return (
                 f"{place}: received {(label + tab + line)[:40]!r} without a {lacking}; expected a label, a tab and a "
-                "text; correct it, or say data.on_bad = 'skip'."
+                "text; correct it."
             )
     return Labelled(label.strip(), line.strip(), place)
 

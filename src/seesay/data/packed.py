@@ -42,5 +42,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         content, whole = unpacker.unused_data, unpacker.eof
     if whole and not content:
         return found
-    reason = f"more than {_LARGEST:,} bytes" if len(found) >= _LARGEST else "a damaged or unfinished one"
-    raise DataError(f"{path}: received a file packed by gzip, {reason}; expected a whole one; unpack it with gunzip.")
+    large = len(found) >= _LARGEST
+    reason = f"more than {_LARGEST:,} bytes" if large else "a damaged or unfinished one"
+    remedy = "unpack it with gunzip, and cut it" if large else "download or pack it again"
+    raise DataError(f"{path}: received a file packed by gzip, {reason}; expected a whole one; {remedy}.")

@@ -53,6 +53,10 @@ class Recurrence(nn.Module):
         dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise DataError(
+                f"generator: received {generator!r:.40}; expected a torch.Generator, or None for torch's own."
+            )
         engine.parameters = {}  # it gets this module's at every call
         self._kind, self._engine = kind, engine
         self.input_size, self.hidden_size, self.num_layers = engine.input_size, engine.hidden_size, engine.num_layers

@@ -56,10 +56,36 @@ def expect_float(name: str, dtype: DTypeLike) -> None:
 
     >>> expect_float("x", np.float32)
     """
-    if dtype is None:  # which NumPy takes for float64
-        raise DataError(f"{name}: expected float32 or float64, received None.")
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise DataError(f"{name}: expected float32 or float64, received {np.dtype(dtype)}.")
+    try:
+        received = np.dtype(dtype)
+    except TypeError:  # torch.float32, or "cpu"
+        raise DataError(f"{name}: expected np.float32 or np.float64, received {dtype!r:.60}.") from None
+    if dtype is None or received not in (np.dtype(np.float32), np.dtype(np.float64)):  # None is float64 for NumPy
+        raise DataError(f"{name}: expected float32 or float64, received {None if dtype is None else received}.")
+
+
+def expect_probability(name: str, value: object) -> None:
+    """Raises DataError unless `value` is a number from 0 to 1.
+
+    >>> expect_probability("p", 0.5)
+    """
+    if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
+        raise DataError(f"{name}: expected a probability from 0 to 1, received {value!r:.60}.")
+
+
+def generator_from(seed: object) -> np.random.Generator:
+    """A generator of random numbers that starts from a seed, or the generator itself where one is given.
+
+    Raises DataError for anything else, None among it: nothing is random that was not asked to be.
+
+    >>> generator_from(0).integers(10, size=3).tolist()
+    [8, 6, 5]
+    """
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"seed: expected a whole number from 0 or a np.random.Generator, received {seed!r:.60}.")
+    return np.random.default_rng(seed)
 
 
 def expect_lengths(lengths: object, time: int, batch: int) -> NDArray[np.intp]:

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from seesay.cores import single_threaded_products
 from seesay.errors import DataError, UnknownName
 from seesay.scratch import functional, nn
-from seesay.scratch.arrays import Array, expect, expect_float
+from seesay.scratch.arrays import Array, expect, expect_float, generator_from
 from seesay.scratch.stepper import Stepper
 from seesay.scratch.tensor import Tensor, no_grad
 
@@ -67,7 +67,7 @@ class Captioner(nn.Module):
             raise UnknownName("cell", cell, ["lstm", "rnn"])
         expect_float("dtype", dtype)
         self.cell, self.pad = cell, pad
-        generator = np.random.default_rng(seed)
+        generator = generator_from(seed)
         given: dict[str, Any] = {"dtype": dtype, "seed": generator}
         self.project = nn.Linear(feature_size, hidden_size, **given)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=pad, **given)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seesay.errors import DataError
 from seesay.scratch.arrays import Array, expect, expect_float
 from seesay.scratch.cells import sigmoid
 
@@ -30,6 +31,13 @@ def _expect_step(x: Array, states: dict[str, Array], Wx: Array, Wh: Array, b: Ar
     expect("Wx", Wx, {"D": x.shape[-1], "G H": gates * size}, x.dtype)
     expect("Wh", Wh, {"H": size, "G H": gates * size}, x.dtype)
     expect("b", b, {"G H": gates * size}, x.dtype)
+
+
+def _parts(cache: Cache, count: int, axes: str, maker: str) -> Cache:
+    """The parts of a cache; DataError where another function made it. The first part is x, with these axes."""
+    if not isinstance(cache, tuple) or len(cache) != count or cache[0].ndim != len(axes):
+        raise DataError(f"cache: expected that of {maker}, received another's.")
+    return cache
 
 
 def rnn_step_forward(x: Array, prev_h: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Cache]:  # noqa: N803
@@ -53,7 +61,7 @@ def rnn_step_backward(dnext_h: Array, cache: Cache) -> tuple[Array, Array, Array
     >>> [d.tolist() for d in rnn_step_backward(np.ones((1, 1)), cache)]
     [[[1.0, 1.0]], [[0.0]], [[0.0], [0.0]], [[1.0]], [1.0]]
     """
-    x, prev_h, Wx, Wh, next_h = cache  # noqa: N806
+    x, prev_h, Wx, Wh, next_h = _parts(cache, 5, "ND", "rnn_step_forward")  # noqa: N806
     expect("dnext_h", dnext_h, dict(zip("NH", next_h.shape, strict=True)), next_h.dtype)
     da = dnext_h * (1 - next_h * next_h)
     return da @ Wx.T, da @ Wh.T, x.T @ da, prev_h.T @ da, da.sum(0)
@@ -85,7 +93,7 @@ def rnn_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, A
     >>> dx.round(3)[0, :, 0].tolist(), dh0.round(3).item()
     ([0.835, 0.987, 0.679], 0.835)
     """
-    x, h0, Wx, Wh, h = cache  # noqa: N806
+    x, h0, Wx, Wh, h = _parts(cache, 5, "NTD", "rnn_forward")  # noqa: N806
     expect("dh", dh, dict(zip("NTH", h.shape, strict=True)), h.dtype)
     da, back = 1 - h * h, np.zeros_like(h0)
     for t in reversed(range(x.shape[1])):
@@ -125,7 +133,7 @@ def lstm_step_backward(dnext_h: Array, dnext_c: Array, cache: Cache) -> tuple[Ar
     >>> dprev_c.item(), db.tolist()
     (0.5, [0.0, 0.5, 0.0, 0.5])
     """
-    x, prev_h, prev_c, Wx, Wh, gates, squashed = cache  # noqa: N806
+    x, prev_h, prev_c, Wx, Wh, gates, squashed = _parts(cache, 7, "ND", "lstm_step_forward")  # noqa: N806
     for name, d in (("dnext_h", dnext_h), ("dnext_c", dnext_c)):
         expect(name, d, dict(zip("NH", prev_c.shape, strict=True)), prev_c.dtype)
     da, dprev_c = _lstm_gates_back(dnext_h, dnext_c, prev_c, gates, squashed)
@@ -158,7 +166,7 @@ def lstm_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, 
     >>> [d.shape for d in lstm_backward(np.ones((1, 2, 1)), cache)]
     [(1, 2, 3), (1, 1), (3, 4), (1, 4), (4,)]
     """
-    x, h0, Wx, Wh, h, steps = cache  # noqa: N806
+    x, h0, Wx, Wh, h, steps = _parts(cache, 6, "NTD", "lstm_forward")  # noqa: N806
     expect("dh", dh, dict(zip("NTH", h.shape, strict=True)), h.dtype)
     da, back, dc = np.empty((*x.shape[:2], Wh.shape[1]), x.dtype), np.zeros_like(h0), np.zeros_like(h0)
     for t in reversed(range(x.shape[1])):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from seesay.errors import DataError, UnknownName
-from seesay.scratch.arrays import Array, expect, expect_float
+from seesay.scratch.arrays import Array, expect, expect_float, generator_from
 from seesay.scratch.course import (
     lstm_backward,
     lstm_forward,
@@ -63,7 +63,7 @@ class CaptioningRNN:
         self.word_to_idx = dict(word_to_idx)
         self.idx_to_word = {i: word for word, i in word_to_idx.items()}
         words, width = len(word_to_idx), (4 if cell_type == "lstm" else 1) * hidden_dim
-        random = np.random.default_rng(seed)
+        random = generator_from(seed)
 
         def drawn(rows: int, columns: int, scale: float) -> Array:
             return (random.standard_normal((rows, columns)) * scale).astype(self.dtype)
@@ -111,8 +111,8 @@ class CaptioningRNN:
         """
         if "<START>" not in self.word_to_idx:
             raise DataError("word_to_idx: expected the word '<START>', which sampling begins with; received none.")
-        if max_length < 0:
-            raise DataError(f"max_length: expected 0 or more, received {max_length}.")
+        if not isinstance(max_length, int | np.integer) or max_length < 0:
+            raise DataError(f"max_length: expected a whole number from 0, received {max_length!r:.60}.")
         p, features = self.params, self._features(features)
         h = features @ p["W_proj"] + p["b_proj"]
         c = np.zeros_like(h)

@@ -8,7 +8,7 @@ import numpy as np
 
 from seesay.errors import DataError
 from seesay.scratch import fused, graph
-from seesay.scratch.arrays import Array
+from seesay.scratch.arrays import Array, expect_probability
 from seesay.scratch.node import as_array
 from seesay.scratch.tensor import Tensor, as_tensor
 
@@ -78,8 +78,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
     >>> dropout(np.ones(6), 0.5, generator=np.random.default_rng(0)).numpy()
     array([2., 0., 0., 0., 2., 2.])
     """
-    if not 0 <= p <= 1:
-        raise DataError(f"dropout: received p={p}; expected a probability from 0 to 1.")
+    expect_probability("p", p)
     values = as_tensor(x)
     if not training or p == 0:
         return values

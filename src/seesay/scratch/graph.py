@@ -116,7 +116,8 @@ def _alike(kind: type[N], operation: Callable[..., Made], operands: tuple[Any, .
     floats = {dtype for dtype in types if dtype.kind == "f"}
     if len(floats) > 1:
         received = " and ".join(str(node.data.dtype) for node in nodes)
-        raise DataError(f"{operation.__name__}: received {received}; expected one type; convert with .to or astype.")
+        remedy = "convert arrays with astype, modules with to"
+        raise DataError(f"{operation.__name__}: received {received}; expected one type; {remedy}.")
     if not floats:
         return nodes
     (dtype,) = floats

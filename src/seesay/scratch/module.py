@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from seesay.errors import CheckpointError, DataError
-from seesay.scratch.arrays import Array, expect_float
+from seesay.scratch.arrays import Array, expect_float, generator_from
 from seesay.scratch.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
@@ -52,6 +52,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `forward` returns."""
+        if not hasattr(self, "forward"):
+            raise DataError(f"{type(self).__name__}: received a call without a forward; call the modules inside it.")
         return self.forward(*args, **kwargs)
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -127,8 +129,12 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def seed(self: M, generator: np.random.Generator) -> M:
-        """Gives this generator to every module inside that draws; all that is random from here on follows from it."""
+    def seed(self: M, seed: np.random.Generator | int) -> M:
+        """Gives one generator to every module inside that draws; all that is random from here on follows from it.
+
+        It is the one given, or one that starts from the number given. Raises DataError for anything else.
+        """
+        generator = generator_from(seed)
         for module in self.modules():
             if hasattr(module, "generator"):
                 module.generator = generator

@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import functional
+from seesay.scratch.arrays import expect_probability, generator_from
 from seesay.scratch.module import Module, ModuleList, Parameter, Sequential, expect_sizes
 from seesay.scratch.nn_cells import GRUCell, LSTMCell, RNNCell
 from seesay.scratch.nn_recurrent import GRU, LSTM, RNN
@@ -68,7 +69,7 @@ class Linear(Module):
         super().__init__()
         expect_sizes(dtype, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
-        bound, generator = in_features**-0.5, np.random.default_rng(seed)
+        bound, generator = in_features**-0.5, generator_from(seed)
         self.weight = Parameter(generator.uniform(-bound, bound, (out_features, in_features)).astype(dtype))
         self.bias = Parameter(generator.uniform(-bound, bound, out_features).astype(dtype)) if bias else None
 
@@ -100,7 +101,7 @@ class Embedding(Module):
             raise DataError(f"padding_idx: received {padding_idx}; expected one of {num_embeddings} rows.")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings  # counted from 0, as in torch
-        table = np.random.default_rng(seed).standard_normal((num_embeddings, embedding_dim)).astype(dtype)
+        table = generator_from(seed).standard_normal((num_embeddings, embedding_dim)).astype(dtype)
         if padding_idx is not None:
             table[padding_idx] = 0
         self.weight = Parameter(table)
@@ -122,10 +123,9 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, seed: Seed | None = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise DataError(f"p: received {p}; expected a probability from 0 to 1.")
+        expect_probability("p", p)
         self.p = p
-        self.generator = None if seed is None else np.random.default_rng(seed)
+        self.generator = None if seed is None else generator_from(seed)
 
     def forward(self, x: Any) -> Tensor:
         """See the class."""

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from seesay.errors import DataError
 from seesay.scratch import cells
-from seesay.scratch.arrays import Array, Weights, expect
+from seesay.scratch.arrays import Array, Weights, expect, generator_from
 from seesay.scratch.module import Module, Parameter, expect_sizes
 from seesay.scratch.tensor import Tensor, as_tensor, joint
 
@@ -28,7 +28,7 @@ class CellModule(Module):
         super().__init__()
         expect_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size, self.bias, self.letters = input_size, hidden_size, bias, letters
-        bound, generator, rows = hidden_size**-0.5, np.random.default_rng(seed), gates * hidden_size
+        bound, generator, rows = hidden_size**-0.5, generator_from(seed), gates * hidden_size
 
         def drawn(*shape: int) -> Parameter:
             return Parameter(generator.uniform(-bound, bound, shape).astype(dtype))

@@ -27,7 +27,7 @@ class Node:
     __array_ufunc__ = None  # array + tensor asks the tensor
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self.data: Array = np.asarray(data)
+        self.data: Array = as_array(data)
         dtype = self.data.dtype
         if dtype.char not in "fd" and dtype.kind not in "biu":
             raise DataError(f"Tensor: received {dtype}; expected float32, float64 or whole numbers; convert it first.")
@@ -126,12 +126,18 @@ class Node:
 
 
 def as_array(x: Any) -> Array:
-    """The array of a Tensor, or of anything that NumPy makes one of.
+    """The array of a Tensor, or of anything that NumPy makes one of; DataError where it makes none.
 
     >>> as_array(Node([1.0]))
     array([1.])
     """
-    return x.data if isinstance(x, Node) else np.asarray(x)
+    if isinstance(x, Node):
+        return x.data
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as fault:  # ragged lists; torch's tensors that need a gradient
+        reason = str(fault).partition("\n")[0]
+        raise DataError(f"received {type(x).__name__} ({reason:.80}); expected an array or what makes one.") from None
 
 
 def remember(result: Node, parents: Sequence[Node], back: AllBack) -> None:

@@ -12,6 +12,7 @@ from seesay.errors import CheckpointError, DataError
 from seesay.scratch.arrays import Array
 from seesay.scratch.tensor import Tensor
 
+_NUMBERS = (int, float, np.integer, np.floating)
 BLOCK = 1 << 15  # values: measured fastest of 2^12 to 2^20; a step's blocks stay in a core's own cache
 
 Group: TypeAlias = dict[str, Any]  # "params", and the settings of this group
@@ -106,6 +107,10 @@ class Optimizer(ABC):
         found: list[Slots] = [{} for _ in fresh]
         for name, array in arrays.items():
             like = wanted.get(name)
+            if not isinstance(array, np.ndarray):
+                raise CheckpointError(
+                    f"optimizer state: received {name} {type(array).__name__}; expected arrays, as state_dict() gives."
+                )
             if like is None or like.shape != array.shape or like.dtype != array.dtype:
                 expected = "no such array" if like is None else f"{like.shape} of {like.dtype}"
                 received = f"{name} {array.shape} of {array.dtype}"
@@ -144,8 +149,10 @@ def _expect_movable(number: int, tensor: Tensor, gradient: Array) -> None:
 
 def _expect_settings(group: Group) -> None:
     for name, value in group.items():
-        numbers = value if name == "betas" else (value,)
-        if name == "betas" and len(value) != 2:
+        numbers = tuple(value) if name == "betas" and isinstance(value, tuple | list) else (value,)
+        if name != "params" and not all(isinstance(number, _NUMBERS) for number in numbers):
+            raise DataError(f"{name}: received {value!r:.60}; expected a number.")
+        if name == "betas" and len(numbers) != 2:
             raise DataError(f"betas: received {value}; expected two.")
         if name in ("lr", "eps", "weight_decay") and not value >= 0:
             raise DataError(f"{name}: received {value}; expected 0 or more.")

@@ -13,7 +13,16 @@ from numpy.typing import DTypeLike
 from seesay.cores import single_threaded_products
 from seesay.errors import DataError
 from seesay.scratch import cells
-from seesay.scratch.arrays import Array, State, Weights, expect, expect_float, expect_lengths
+from seesay.scratch.arrays import (
+    Array,
+    State,
+    Weights,
+    expect,
+    expect_float,
+    expect_lengths,
+    expect_probability,
+    generator_from,
+)
 from seesay.scratch.compiled.kernel import CompiledKernel, faster
 from seesay.scratch.masked import MaskedKernel
 from seesay.scratch.memory import Memory
@@ -39,6 +48,7 @@ class LayerGradients(NamedTuple):
 class Cache:
     """What `Recurrent.forward` hands to `Recurrent.backward`. Good for one way back, which works inside it."""
 
+    layer: Any  # whose it is
     done: list[Done]
     time: int
     batch: int
@@ -84,8 +94,7 @@ class Recurrent(ABC, Generic[S]):
                 raise DataError(f"{name}: expected a whole number, received {size!r}.")
             if size < 1 and name in sizes:
                 raise DataError(f"{name}: expected 1 or more, received {size}.")
-        if not 0 <= dropout <= 1:
-            raise DataError(f"dropout: expected a probability from 0 to 1, received {dropout}.")
+        expect_probability("dropout", dropout)
         if not 0 <= proj_size < hidden_size:
             raise DataError(f"proj_size: expected 0 to hidden_size - 1 = {hidden_size - 1}, received {proj_size}.")
         expect_float("dtype", dtype)
@@ -99,7 +108,7 @@ class Recurrent(ABC, Generic[S]):
         self.directions = 2 if bidirectional else 1
         self.dtype = np.dtype(dtype)
         self.training = True
-        self.generator = np.random.default_rng(seed)
+        self.generator = generator_from(seed)
         self.memory = Memory()
         bound = hidden_size**-0.5
         self.parameters = {
@@ -215,13 +224,19 @@ class Recurrent(ABC, Generic[S]):
         masks = self._dropout_masks(time, batch) if factors is None else factors
         with single_threaded_products():
             output, last, done = forward_shares(kernel, layers, x, parts, counts, masks, shares, self.memory)
-        return self._as_given(output, batched), self._state_as_given(last, batched), Cache(done, time, batch, batched)
+        return (
+            self._as_given(output, batched),
+            self._state_as_given(last, batched),
+            Cache(self, done, time, batch, batched),
+        )
 
     def backward(self, cache: Cache, doutput: Array | None = None, dstate: S | None = None) -> LayerGradients:
         """Gradients by input, initial state and parameters, given those by the outputs and by the last state.
 
         None stands for zeros. A cache serves once; a second call raises DataError.
         """
+        if not isinstance(cache, Cache) or cache.layer is not self:
+            raise DataError("cache: expected one of this layer's own forward, received another; keep them apart.")
         if cache.spent:
             raise DataError("cache: expected one that no backward has used, received a spent one; run forward again.")
         time, batch, width = cache.time, cache.batch, self.directions * self.state_sizes()["h"]

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from seesay.errors import DataError
 from seesay.scratch import functional, nn
+from seesay.scratch.arrays import generator_from
 from seesay.scratch.tensor import Tensor, concat, no_grad
 
 TASK = "tag"
@@ -61,7 +62,7 @@ class Tagger(nn.Module):
             raise DataError(f"tagger: received {len(sizes)} columns and {tags} tags; expected one of each at least.")
         if not 0 <= word_dropout < 1:
             raise DataError(f"word_dropout: received {word_dropout}; expected a share from 0 up to, not including, 1.")
-        generator = np.random.default_rng(seed)
+        generator = generator_from(seed)
         widths = [embedding_size, *[feature_size] * (len(sizes) - 1)]
         tables = [
             nn.Embedding(size, width, padding_idx=0, dtype=dtype, seed=generator)

@@ -43,8 +43,8 @@ def set_num_threads(count: int) -> None:
     >>> set_num_threads(before)
     """
     global _threads
-    if count < 1:
-        raise DataError(f"threads: expected 1 or more, received {count}.")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise DataError(f"threads: expected a whole number from 1, received {count!r:.60}.")
     _threads = count
 
 

@@ -186,12 +186,12 @@ def _unlike(train: list[Labelled], dev: list[Labelled], recipe: ClassifyRecipe) 
     if unknown := {label: count for label, count in labels_of(dev).items() if label not in known}:
         first = next(one for one in dev if one.label in unknown)
         told.append(
-            f"{sum(unknown.values())} development texts have a label that no training text has, so that they count as "
-            f"mistakes: the first is {first.label[:40]!r} at {first.place}"
+            f"development texts with a label that no training text has, which count as mistakes: "
+            f"{sum(unknown.values()):,}, the first {first.label[:40]!r} at {first.place}"
         )
     split, limit = split_by(recipe.data.tokens), recipe.data.max_words
     if cut := sum(len(split(one.text)) > limit for one in (*train, *dev)):
-        told.append(f"{cut} texts are cut after {limit} words (data.max_words)")
+        told.append(f"texts that are cut after {limit} words (data.max_words): {cut:,}")
     return told
 
 

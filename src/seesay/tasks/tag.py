@@ -243,6 +243,6 @@ def _untaught(dev: Part, lexicon: Lexicon) -> tuple[str, ...]:
     named = ", ".join(f"{tag!r:.40} {count:,}" for tag, count in sorted(counts.items(), key=lambda item: -item[1])[:5])
     more = ", ..." if len(counts) > 5 else ""
     return (
-        f"development data: {sum(counts.values()):,} words have a tag that training does not show ({named}{more}); no "
+        f"development data: words with a tag that training does not show: {sum(counts.values()):,} ({named}{more}); no "
         "loss counts them, and they count as wrong.",
     )

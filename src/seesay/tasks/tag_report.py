@@ -68,12 +68,12 @@ def untaught_notes(untaught: Mapping[str, int]) -> Iterator[str]:
     """What a person should know of tags that training did not show, if there are any.
 
     >>> list(untaught_notes({"UH": 2}))
-    ['2 words have a tag that training did not show, and count as wrong: UH 2.']
+    ['Words with a tag that training did not show, which count as wrong: 2 (UH 2).']
     """
     if untaught:
         named = ", ".join(f"{tag:.40} {count:,}" for tag, count in list(untaught.items())[:10])
         total = sum(untaught.values())
-        yield f"{total:,} words have a tag that training did not show, and count as wrong: {named}."
+        yield f"Words with a tag that training did not show, which count as wrong: {total:,} ({named})."
 
 
 def _rows(scores: Mapping[str, Mapping[str, float]], counts: Sequence[str]) -> list[list[str]]:
