@@ -31,7 +31,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "checkpoint": ("", "numpy safetensors"),
     "training": ("text data nn decoding checkpoint", "torch numpy tensorboardX"),
     "stages": ("", "pydantic"),
-    "sections": ("stages", "pydantic"),
+    "sections": ("stages decoding", "pydantic"),
     "recipe": ("sections stages", "pydantic tomli_w"),
     # Everything that differs between torch and NumPy is behind the engines; nothing below this line sees either.
     "engines": ("text data models decoding checkpoint training recipe scratch settings", "torch numpy"),

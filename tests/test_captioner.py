@@ -227,7 +227,8 @@ def test_a_checkpoint_with_another_header_is_one_line(key: str, trained: Path, t
     [
         ({"decoding": {"width": 3}}, "another kind of decoding"),
         ({"decoding": {"beam": "x"}}, "another kind"),
-        ({"decoding": {"beam": 0}}, "decoding.beam"),
+        ({"decoding": {"beam": 0}}, r"best\.safetensors: decoding\.beam: received 0; expected"),
+        ({"decoding": {"method": "best"}}, r"best\.safetensors: Unknown decoding method 'best'"),
     ],
 )
 def test_a_checkpoint_with_another_search_is_one_line(
@@ -337,6 +338,21 @@ def test_a_run_together_with_itself_is_the_run(
     write_checkpoint(file, arrays, header | {"encoder": "another"})
     with pytest.raises(CheckpointError, match="received another encoder than that of"):
         Captioner.together([trained, copy])
+
+
+def test_no_more_words_are_said_than_the_model_has_positions(
+    trained: Path, captioner: Captioner, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert captioner.positions is None, "a recurrent model has none"
+    short = dataclasses.replace(captioner, positions=4)
+    assert max(len(each.tokens) for some in short.describe(features, Decoding(max_length=4)) for each in some) <= 4
+    with pytest.raises(
+        RecipeError, match=r"^decoding\.max_length: received 10; expected at most the model's positions, 4; have fewer"
+    ):
+        short.describe(features)
+    several = iter([captioner, short, dataclasses.replace(captioner, positions=6)])
+    monkeypatch.setattr(Captioner, "open", lambda *_: next(several))
+    assert Captioner.together([trained] * 3).positions == 4
 
 
 def test_further_options_go_into_any_search_and_those_not_given_stay() -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
         "--features",
         "--json",
         "--length-penalty",
+        "--max-length",
         "--min-length",
         "--no-repeat",
         "--precision",
@@ -50,6 +51,7 @@ COMMANDS = {
         "--groups",
         "--json",
         "--length-penalty",
+        "--max-length",
         "--min-length",
         "--n-best",
         "--no-repeat",
@@ -258,6 +260,19 @@ def test_caption_searches_as_the_recipe_says(road: Path, photo: Path, seesay: Ru
     assert len(json.loads(seesay("caption", run, photo, "--n-best", 6, "--json").out)[0]["captions"]) == 6
 
 
+def test_captions_have_at_most_as_many_words_as_asked_for(road: Path, photo: Path, seesay: Run) -> None:
+    done = seesay("caption", road / "run", photo, "--max-length", 2, "--min-length", 2, "--json")
+    assert [len(each["text"].split()) for each in json.loads(done.out)[0]["captions"]] == [2]
+    done = seesay("evaluate", road / "run", "--split", "test", "--max-length", 3)
+    items = json.loads((road / "run" / "predictions" / "test-max_length-3.json").read_text(encoding="utf-8"))["items"]
+    assert done.code == 0 and max(len(item["captions"][0]["tokens"]) for item in items) <= 3
+
+
+def test_a_word_that_is_never_said_may_be_forbidden(road: Path, photo: Path, seesay: Run) -> None:
+    plain, said = (seesay("caption", road / "run", photo, *given) for given in ((), ("--forbid", "elephant")))
+    assert (said.code, said.out) == (0, plain.out)
+
+
 def test_a_seed_repeats_sampled_captions(road: Path, photo: Path, seesay: Run) -> None:
     options = ["caption", road / "run", photo, "--sample", "--n-best", 4, "--top-k", 5, "--top-p", 0.9, "--json"]
     first, again, other = (seesay(*options, "--seed", seed) for seed in (1, 1, 2))
@@ -392,11 +407,17 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "a missing photograph": (lambda p: ["caption", p.road / "run", p.tmp / "none.jpg"], "none.jpg"),
     "a folder as a photograph": (lambda p: ["caption", p.road / "run", p.road / "photos"], "photos"),
     "an unknown device": (lambda p: ["caption", p.road / "run", p.photo, "--device", "banana"], "banana"),
-    "no temperature": (lambda p: ["caption", p.road / "run", p.photo, "--sample", "--temperature", 0], "temperature"),
-    "a nucleus of nothing": (lambda p: ["caption", p.road / "run", p.photo, "--sample", "--top-p", 0], "top_p"),
+    "no temperature": (
+        lambda p: ["caption", p.road / "run", p.photo, "--sample", "--temperature", 0],
+        "--temperature: r",
+    ),
+    "a nucleus of nothing": (
+        lambda p: ["caption", p.road / "run", p.photo, "--sample", "--top-p", 0],
+        "error: --top-p: r",
+    ),
     "an endless temperature": (
         lambda p: ["caption", p.road / "run", p.photo, "--sample", "--temperature", "inf"],
-        "decoding.temperature: received inf; expected a number from 0.01 to 100",
+        "error: --temperature: received inf; expected a number from 0.01 to 100",
     ),
     "a beam of millions": (lambda p: ["caption", p.road / "run", p.photo, "--beam", 3_000_000], "from 1 to 1,000"),
     "captions by the million": (lambda p: ["caption", p.road / "run", p.photo, "--n-best", 10**7], "from 1 to 1,000"),
@@ -411,7 +432,27 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "a length penalty that is no number": (
         lambda p: ["evaluate", p.road / "run", "--length-penalty", "nan"],
-        "decoding.length_penalty: received nan",
+        "error: --length-penalty: received nan",
+    ),
+    "a word that no caption can have": (
+        lambda p: ["caption", p.road / "run", p.photo, "--require", "elephant"],
+        "error: --require: received 'elephant'; expected one of the",
+    ),
+    "groups that do not part the beam": (
+        lambda p: ["caption", p.road / "run", p.photo, "--groups", 3],
+        "error: --groups: received 3; expected a number that divides the beam of 2.",
+    ),
+    "more words than the most": (
+        lambda p: ["caption", p.road / "run", p.photo, "--min-length", 50],
+        "error: --min-length: received 50; expected a number from 0 to max_length, 8.",
+    ),
+    "more words at least than at most": (
+        lambda p: ["evaluate", p.road / "run", "--min-length", 5, "--max-length", 4],
+        "error: --min-length: received 5; expected a number from 0 to max_length, 4.",
+    ),
+    "words by the thousand": (
+        lambda p: ["evaluate", p.road / "run", "--max-length", 1001],
+        "error: --max-length: received 1001; expected a number from 1 to 1,000.",
     ),
     "a checkpoint of another program": (
         lambda p: ["caption", foreign_checkpoint(p), p.photo],
@@ -436,11 +477,29 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "an unknown key": (lambda p: p.train("stages.0.epoch=3"), "Did you mean 'stages.0.epochs'"),
     "an unknown section": (lambda p: p.train("modle.name=x"), "Did you mean 'model'"),
     "an unknown setting of the model": (lambda p: p.train("model.hiden_size=3"), "Did you mean 'hidden_size'"),
-    "an unknown model": (lambda p: p.train("model.name=attend_tel"), "Did you mean 'attend_tell'"),
-    "a model's impossible setting": (lambda p: p.train("model.dropout=7.0"), "dropout"),
+    "an unknown model": (
+        lambda p: p.train("model.name=attend_tel"),
+        "recipe.toml: Unknown model 'attend_tel'. Did you",
+    ),
+    "a model's impossible setting": (
+        lambda p: p.train("model.dropout=7.0"),
+        "recipe.toml: model.dropout: received 7.0; expected a share",
+    ),
     "--set without =": (lambda p: p.train("epochs"), "--set epochs: expected key=value"),
     "--set of a wrong kind": (lambda p: p.train("seed=one"), "seed: received 'one'"),
     "--set beyond a list": (lambda p: p.train("stages.4.epochs=1"), "'4' is not among the entries"),
+    "a word that cannot be required": (
+        lambda p: p.train("decoding.required=elephant"),
+        "recipe.toml: decoding.required: received 'elephant'; expected one of the",
+    ),
+    "beams that cannot be parted": (
+        lambda p: p.train("decoding.groups=3"),
+        "recipe.toml: decoding.groups: received 3; expected a number that divides the beam of 2.",
+    ),
+    "a model of another task": (
+        lambda p: p.train("model.name=bilstm_tagger"),
+        "recipe.toml: model.name: received 'bilstm_tagger', a model for task 'tag'; expected one for 'caption'.",
+    ),
     "no vocabulary": (lambda p: p.train("data.minimum_count=9999"), "9999"),
     "an unknown device in a recipe": (lambda p: p.train("training.device=banana"), "banana"),
     "missing captions": (lambda p: p.train("data.captions=none.json"), "none.json"),
@@ -448,7 +507,7 @@ BAD: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "features that are text": (lambda p: p.train(f'data.features="{p.file("x.h5", "hello")}"'), "x.h5"),
     "captions that are no JSON": (lambda p: p.train(f'data.captions="{p.file("x.json", "[{")}"'), "x.json"),
     "captions of a wrong kind": (lambda p: p.train(f'data.captions="{p.file("x.json", "[3]")}"'), "x.json"),
-    "a missing recipe": (lambda p: ["train", p.tmp / "none.toml"], "none.toml"),
+    "a missing recipe": (lambda p: ["train", p.tmp / "none.toml"], "none.toml: no such file"),
     "a misspelt recipe": (lambda p: ["train", "dmo"], "Did you mean 'demo'"),
     "a recipe that is no TOML": (lambda p: ["train", p.file("x.toml", "name = ")], "x.toml: not valid TOML"),
     "neither recipe nor run": (lambda p: ["train"], "expected either a recipe or --resume RUN"),
@@ -589,8 +648,8 @@ def test_with_on_bad_skip_the_other_photographs_are_captioned(place: Place, sees
 @pytest.mark.parametrize(
     ("command", "patched", "said"),
     [
-        ("train", "seesay.progress.follow_training", "'seesay train --resume RUN' goes on from there"),
-        ("features", "seesay.vision.extraction.extract", "run the same command again"),
+        ("train", "seesay.progress.follow_training", "nothing was kept yet; run the same command again"),
+        ("features", "seesay.vision.extraction.extract", "no picture was done yet; run the same command again"),
         ("demo", "seesay.demo.run_demo", "run the same command again"),
         ("report", "seesay.evaluation.write_run_report", ""),
     ],
@@ -606,3 +665,41 @@ def test_ctrl_c_says_how_to_go_on_where_one_can(
     done = seesay(*arguments.get(command, [command, *([] if command == "demo" else [place.road / "run"])]))
     assert done.code == 130 and done.err.count("\n") == 1
     assert done.err == "stopped\n" if not said else done.err.startswith("stopped; ") and said in done.err
+
+
+def test_ctrl_c_in_features_says_that_what_is_done_is_kept(
+    place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path, output: Path, **_: object) -> None:
+        output.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seesay.vision.extraction.extract", interrupted)
+    done = seesay("features", place.tmp, "-o", place.tmp / "x.h5")
+    assert (done.code, done.err) == (
+        130,
+        "stopped; the pictures done so far are kept; run the same command again and it goes on\n",
+    )
+
+
+def test_features_tells_of_pictures_of_kinds_that_are_not_read(place: Place, seesay: Run) -> None:
+    place.file("mixed/good.jpg", place.photo.read_bytes())
+    for name in ("a.HEIC", "more/b.tif", "c.tif", ".d.tif", "notes.txt"):
+        place.file(f"mixed/{name}", b"x")
+    output = place.tmp / "x.h5"
+    said = f"{output}: 3 files were not looked at (.heic, .tif): JPEG, PNG, WebP, GIF and BMP are read; save as one of "
+    for first in (f"{output}: features of 1 pictures", f"{output}: complete already with 1 pictures; nothing to do."):
+        done = seesay("features", place.tmp / "mixed", "-o", output)
+        assert done.code == 0 and done.out.splitlines() == [first, f"{said}these what should be in it."]
+
+
+def test_ctrl_c_while_training_names_the_run(place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(events: Iterator[Any]) -> None:
+        next(events)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seesay.progress.follow_training", interrupted)
+    path = place.tmp / "my run"
+    done = seesay("train", place.road / "recipe.toml", "-o", path)
+    again = f"seesay train --resume '{path}'"
+    assert (done.code, done.err) == (130, f"stopped; what was saved is whole ('{again}' goes on from there)\n")

@@ -42,7 +42,7 @@ def test_predictions_results_and_scores_agree(run: Path, world: Path) -> None:
     result = evaluate(run, "test", progress=lambda done, total: seen.append((done, total)))
     folder, records = RunFolder(run), split(read_records(world / "captions.json"), "test")
     page = json.loads(folder.predictions("test").read_text(encoding="utf-8"))
-    assert seen[-1] == (4, 4)
+    assert (seen[0], seen[-1]) == ((0, 4), (4, 4))
     assert page.keys() == {
         "split", "captions", "features", "decoding", "checkpoint_step", "signature", "items",
     }  # fmt: skip

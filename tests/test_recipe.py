@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay.errors import RecipeError, SeesayError, UnknownName
+from seesay.errors import RecipeError, SeesayError
 from seesay.recipe import PACKAGE, SelfCriticalStage, Stage, find_recipe, locate, read_recipe, write_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
@@ -124,6 +124,17 @@ def test_later_overrides_win(recipe: Path) -> None:
         ("decoding.top_p=0.9", "decoding.top_p: received 0.9 with method 'beam', which draws nothing; expected 1"),
         ("decoding.top_p=0", "decoding.top_p: received 0; expected more than 0"),
         ("decoding.candidates=4", "decoding.candidates: received 4 with method 'beam', which draws nothing"),
+        ("decoding.groups=2", "x.toml: decoding.groups: received 2; expected a number that divides the beam of 5."),
+        (
+            "decoding.min_length=50",
+            "x.toml: decoding.min_length: received 50; expected a number from 0 to max_length, 20.",
+        ),
+        ("decoding.length_penalty=11.0", "decoding.length_penalty: received 11.0; expected a number from -10 to 10."),
+        ("decoding={required='dog', forbidden='a dog'}", "decoding.required: received 'dog', which is forbidden too"),
+        (
+            "decoding.method='consensus'",
+            "decoding.candidates: received 1 with method 'consensus'; expected 2 or more sentences drawn, such as 100",
+        ),
         ("decoding.length_penalty=nan", "decoding.length_penalty: received nan; expected a finite number."),
         ("stages.0.learning_rate=inf", "stages.0.learning_rate: received inf"),
         ("stages.0.average=1.0", "stages.0.average: received 1.0; expected less than 1"),
@@ -196,8 +207,35 @@ def test_recipes_are_found_by_path_then_by_name(recipe: Path) -> None:
     assert find_recipe(str(recipe)) == recipe
     assert find_recipe("demo").name == "demo.toml"
     assert find_recipe("recipes/demo.toml").read_bytes() == find_recipe("demo").read_bytes()
-    with pytest.raises(UnknownName, match=r"Unknown recipe 'dmo'\. Did you mean 'demo'"):
-        find_recipe("dmo")
+    assert find_recipe("demo.toml") == find_recipe("demo")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dmo", r"^dmo: no such file, nor a recipe of seesay's own\. Unknown recipe 'dmo'\. Did you mean 'demo'"),
+        ("recipes/dmo.toml", r"^recipes/dmo\.toml: no such file, nor .* Unknown recipe 'dmo'\. Did you mean 'demo'"),
+        ("mine.tml", r"^mine\.tml: no such file, nor a recipe of seesay's own\. Unknown recipe 'mine\.tml'\. Known: "),
+        ("nosuch/demo.toml", r"^nosuch/demo\.toml: no such file; expected a recipe in TOML; check the path\.$"),
+        ("./demo.toml", r"^\./demo\.toml: no such file; expected a recipe in TOML; check the path\.$"),
+        ("demo/demo", r"^demo/demo: no such file; expected a recipe in TOML; check the path\.$"),
+        ("photos", r"^photos: received a folder; expected a recipe, a file in TOML; name the file in it\.$"),
+    ],
+    ids=["name", "own path", "ending", "path", "here", "no ending", "folder"],
+)
+def test_a_mistyped_recipe_is_no_other_one(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=expected):
+        find_recipe(name)
+
+
+def test_a_folder_of_that_name_hides_no_recipe_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("demo").name == "demo.toml"
 
 
 def test_package_paths() -> None:
@@ -245,8 +283,21 @@ def test_stages_of_two_kinds_each_with_its_own_defaults(rewarded: Path, tmp_path
         ),
         ("stages.1.objective=3", "stages.1.objective: received '3'; expected 'cross_entropy' or 'self_critical'."),
         ("stages.1.objective=[]", "stages.1.objective: received '[]'; expected"),
-        ("stages.1.label_smoothing=0.1", "Unknown key 'stages.1.label_smoothing'."),
-        ("stages.0.samples=5", "Unknown key 'stages.0.samples'."),
+        (
+            "stages.1.label_smoothing=0.1",
+            "y.toml: stages.1.label_smoothing: received in a stage of objective 'self_critical'; expected in one of "
+            "'cross_entropy' alone; leave it out.",
+        ),
+        (
+            "stages.0.samples=5",
+            "y.toml: stages.0.samples: received in a stage of objective 'cross_entropy'; expected in one of "
+            "'self_critical' alone; leave it out.",
+        ),
+        (
+            "stages.1.reward=3",
+            'stages.1.reward: received 3; expected scores with their weights, such as { "CIDEr-D" = 1.0 }.',
+        ),
+        ("stages.0.betas=3", "stages.0.betas: received 3; expected two numbers such as [0.9, 0.98]."),
         ("stages.1.sample=5", "Unknown key 'stages.1.sample'. Did you mean 'stages.1.samples'?"),
         (
             "stages.1.samples=1",
@@ -303,3 +354,50 @@ def test_no_name_where_one_is_needed(tmp_path: Path) -> None:
     (tmp_path / "ask.toml").write_text(f"{text}[[stages]]\nepochs = 1\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"data\.concepts: received ''; expected a name or a path\."):
         read_recipe(tmp_path / "ask.toml")
+
+
+TAGS = """
+name = "x"
+task = "tag"
+[data]
+train = "t"
+[model]
+name = "bilstm_tagger"
+crf = true
+[[stages]]
+[[stages]]
+label_smoothing = 0.0
+"""
+
+
+@pytest.fixture
+def tags(tmp_path: Path) -> Path:
+    path = tmp_path / "tags.toml"
+    path.write_text(TAGS, encoding="utf-8")
+    return path
+
+
+def test_with_a_crf_a_stage_that_does_not_say_smooths_nothing(tags: Path, tmp_path: Path) -> None:
+    read = read_recipe(tags)
+    assert [stage.label_smoothing for stage in read.stages] == [0.0, 0.0]
+    (tmp_path / "copy.toml").write_bytes(write_recipe(read))
+    assert "label_smoothing = 0.0" in (tmp_path / "copy.toml").read_text(encoding="utf-8")
+    assert read_recipe(tmp_path / "copy.toml") == read
+    assert [stage.label_smoothing for stage in read_recipe(tags, ["model.crf=false"]).stages] == [0.1, 0.0]
+    with pytest.raises(RecipeError, match=r"stages\.0\.label_smoothing: received 0\.1 with model\.crf, which weighs"):
+        read_recipe(tags, ["stages.0.label_smoothing=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.columns=0", r"tags\.toml: data\.columns: received 0; expected two column numbers such as \[0, 1\]\.$"),
+        ("data.columns='0, 1'", r"data\.columns: received '0, 1'; expected two column numbers such as \[0, 1\]\.$"),
+        ("stages=3", r"stages: received 3; expected at least one section \[\[stages\]\]\.$"),
+        ("model=3", r"model: received 3; expected a section \[model\] with the model's name\.$"),
+    ],
+    ids=["number", "text", "stages", "model"],
+)
+def test_what_is_no_text_is_not_asked_for_as_text(tags: Path, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(tags, [override])

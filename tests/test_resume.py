@@ -16,6 +16,7 @@ import pytest
 
 from seesay.checkpoint import read_checkpoint, write_checkpoint
 from seesay.errors import CheckpointError
+from seesay.recipe import read_recipe
 from seesay.run import Advance, Notice, resume, train
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
@@ -252,6 +253,22 @@ def test_a_finished_run_stays_as_it_is(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, copy)
     go_on(copy)
     assert_equal(copy, outcome(trained))
+
+
+def test_a_run_of_which_nothing_was_kept_begins_anew_as_it_says(trained: Path, tmp_path: Path) -> None:
+    """What a kill leaves before the first checkpoint."""
+    run = tmp_path / "my run"
+    RunFolder(run).prepare()
+    for name in ("recipe.toml", "vocabulary.json"):
+        shutil.copy(trained / name, run / name)
+    again = f"seesay train '{run}/recipe.toml' -o '{run}'"
+    with pytest.raises(CheckpointError) as fault:
+        list(resume(run))
+    assert str(fault.value) == (
+        f"{run}: nothing of this run was kept yet; expected a checkpoint in it; begin it anew with '{again}'."
+    )
+    list(train(read_recipe(run / "recipe.toml"), run))
+    assert_equal(run, outcome(trained))
 
 
 def test_a_damaged_newest_checkpoint_is_replaced_by_the_best(

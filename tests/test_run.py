@@ -20,6 +20,7 @@ from seesay.data.records import read_records, split
 from seesay.decoding.settings import Decoding
 from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError, TrainingDiverged, UnknownName
 from seesay.evaluation import describe_records, score_captions
+from seesay.progress import describe_check
 from seesay.recipe import Recipe, read_recipe
 from seesay.run import Advance, Check, Notice, resume, train
 from seesay.training.folder import RunFolder
@@ -113,6 +114,19 @@ def test_the_best_checkpoint_scores_what_the_log_says(trained: Path, world: Path
     greedy = Decoding("greedy", max_length=captioner.decoding.max_length)
     found = describe_records(captioner, records, FeatureStore(world / "grids.h5"), greedy)
     assert score_captions(found, records).corpus == pytest.approx(best["scores"])
+
+
+def test_each_of_several_stages_is_told_when_it_begins(tiny: Make, tmp_path: Path) -> None:
+    rewarded = 'stages=[{epochs=2}, {objective="self_critical", epochs=2}]'
+    found = checks(train(tiny(rewarded), tmp_path / "run"))
+    assert [check.stage for check in found] == ["stage 1/2 cross_entropy", "", "stage 2/2 self_critical", ""]
+    assert [describe_check(check).partition("  loss")[0] for check in found] == [
+        "epoch  1/4  stage 1/2 cross_entropy",
+        "epoch  2/4",
+        "epoch  3/4  stage 2/2 self_critical",
+        "epoch  4/4",
+    ]
+    assert [check.stage for check in checks(train(tiny("stages=[{epochs=1}]"), tmp_path / "only"))] == [""]
 
 
 def test_patience_ends_a_stage(tiny: Make, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +352,39 @@ def test_what_is_no_state_dict_is_one_line(tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_state_dict(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            {"a": datetime.date(2020, 1, 1)},
+            "it holds objects of datetime.date, which are neither tensors nor plain values",
+        ),
+        ({"a": "text", "b": [Payload()]}, "it holds objects of "),
+    ],
+    ids=["date", "function"],
+)
+def test_a_plain_pickle_is_one_line_that_names_its_first_object(
+    content: dict[str, Any], reason: str, protocol: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(CheckpointError) as fault:
+        read_state_dict(path)
+    assert str(fault.value).startswith(f"{path}: not plain weights saved by torch ({reason}")
+    assert str(fault.value).endswith(
+        "); nothing in it was run; expected a state dict: tensors by name, as torch.save writes them."
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_plain_pickle_without_objects_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps({"a": [1, 2]}, protocol=4))
+    with pytest.raises(CheckpointError, match=r"\(it is a pickle that torch did not write\); nothing in it was run; "):
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize(

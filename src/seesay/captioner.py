@@ -51,6 +51,7 @@ class Captioner(Sighted):
     header: dict[str, Any]  # of the checkpoint
     device: str = "cpu"
     run: Path | None = None  # its folder
+    positions: int | None = None  # of the model, if it has such: the most words of a caption
 
     @classmethod
     def open(cls, run: Path, device: str = "cpu", engine: str | None = None, precision: str = "float32") -> Captioner:
@@ -63,8 +64,8 @@ class Captioner(Sighted):
         check_search(opened.header, opened.file)
         sizes = {"feature_size": opened.header["model"]["feature_size"], "vocabulary_size": len(opened.words)}
         chosen, model = opened.restore(sizes, engine, device)
-        folder = opened.file.parent.parent
-        return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device, folder)
+        folder, positions = opened.file.parent.parent, opened.header["model"]["settings"].get("positions")
+        return cls(chosen, _at(precision, chosen, model), opened.words, opened.header, device, folder, positions)
 
     @classmethod
     def together(
@@ -89,7 +90,8 @@ class Captioner(Sighted):
                 raise RecipeError(f"{run}: received with engine 'numpy', for several runs; expected engine 'torch'.")
         from seesay.decoding.ensemble import Ensemble
 
-        return dataclasses.replace(first, model=Ensemble([each.model for each in several]))
+        positions = min((each.positions for each in several if each.positions), default=None)
+        return dataclasses.replace(first, model=Ensemble([each.model for each in several]), positions=positions)
 
     @property
     def decoding(self) -> Decoding:
@@ -144,6 +146,11 @@ class Captioner(Sighted):
         """
         self.check_features(features)
         resolved = resolve(decoding or self.decoding, self.vocabulary)
+        if self.positions and resolved.max_length > self.positions:
+            raise RecipeError(
+                f"decoding.max_length: received {resolved.max_length}; expected at most the model's positions, "
+                f"{self.positions}; have fewer words said."
+            )
         names = names or [str(place) for place in range(len(features))]
         if resolved.method == "consensus":
             found = self._agreed(features, resolved, [_seed_of(seed or 0, name) for name in names])
@@ -265,6 +272,8 @@ def check_search(header: dict[str, Any], file: Path) -> None:
     """Raises CheckpointError where the search that a checkpoint `file` asks for is none of this seesay."""
     try:
         Decoding(**header["decoding"])
+    except (RecipeError, UnknownName) as fault:
+        raise CheckpointError(f"{file}: {fault}") from None
     except TypeError as fault:
         raise CheckpointError(
             f"{file}: received another kind of decoding ({fault}); expected a checkpoint of this seesay; train anew."

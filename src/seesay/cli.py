@@ -27,9 +27,7 @@ app = typer.Typer(
 
 
 _UsageError: Any = typer.BadParameter.__base__  # of the click that typer uses, its own or the package
-STOPPED = {  # what Ctrl-C leaves behind
-    "train": "what was saved is whole ('seesay train --resume RUN' goes on from there)",
-    "features": "the pictures done so far are kept; run the same command again and it goes on",
+STOPPED = {  # what Ctrl-C leaves behind; train and features, which know what there is, say it themselves
     "demo": "what was done so far is kept; run the same command again and it goes on",
 }
 

@@ -9,6 +9,7 @@ from seesay import run
 from seesay.asker import Asker
 from seesay.data.features import FeatureStore
 from seesay.data.records import read_records, split
+from seesay.errors import CheckpointError
 from seesay.evaluation import evaluate, write_run_report
 from seesay.files import make_folder
 from seesay.progress import bar, follow_training, print_scores, tell
@@ -23,11 +24,13 @@ def run_demo(output: Path) -> None:
 
     Where a run of recipes/vqg-ask.toml lies beside it, the photographs kept aside are asked about, too.
     Run again, it goes on where it was stopped; what is done is not done anew.
+    Raises CheckpointError for a folder with another run in it, which stays as it is.
     """
     recipe = read_recipe(find_recipe("demo"))
     assert isinstance(recipe, Recipe)
     features = {"features": str(output / "grids.h5"), "flipped": str(output / "grids-flipped.h5")}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=features)})
+    _check_own(output, recipe)
     photographs = locate(recipe.data.pictures)
     make_folder(output)
     for name, flipped in (("grids.h5", False), ("grids-flipped.h5", True)):
@@ -45,6 +48,21 @@ def run_demo(output: Path) -> None:
     print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} {shlex.quote(str(_short(photograph)))} --n-best 3")
     print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} YOUR_PHOTO.jpg")
     print("  your own pictures and captions: five lines in README.md, 'Your own data'")
+
+
+def _check_own(output: Path, recipe: Recipe) -> None:
+    """Raises CheckpointError where `output` holds another run than the demonstration's, before anything is written."""
+    if not (output / "recipe.toml").exists():
+        return
+    found = read_recipe(output / "recipe.toml")
+    if isinstance(found, Recipe) and found.data.captions == recipe.data.captions:
+        paths = (Path(path).resolve() for path in (found.data.features, recipe.data.features))
+        if len(set(paths)) == 1:
+            return
+    raise CheckpointError(
+        f"{output}: holds another run than the demonstration's; expected a new folder, or one that 'seesay demo' made; "
+        "choose another -o."
+    )
 
 
 def ask_aside(output: Path, run: Path, captions: Path) -> None:

@@ -46,6 +46,8 @@ def describe_records(
     """
     found: dict[str, list[Caption]] = {}
     size = at_once(BATCH, decoding or captioner.decoding)
+    if progress:
+        progress(0, len(records))  # a search may take minutes for its first batch
     for start in range(0, len(records), size):
         some = records[start : start + size]
         names = [record.id for record in some]

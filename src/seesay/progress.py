@@ -76,21 +76,25 @@ def describe_check(check: Check) -> str:
     shown = [name for name in ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "macro_F1", "F1") if name in check.scores]
     scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
     reward = f"  reward {check.means['reward']:.3f}" if "reward" in check.means else ""
-    star = "  * best" if check.best else ""
+    star, stage = "  * best" if check.best else "", f"  {check.stage}" if check.stage else ""
     return (
-        f"epoch {check.epoch:>2}/{check.epochs}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
+        f"epoch {check.epoch:>2}/{check.epochs}{stage}  loss {check.train_loss:.3f}  dev loss {check.dev_loss:.3f}  "
         f"dev {scores}{reward}  {check.seconds:.0f} s{star}"
     )
 
 
 def describe_extraction(path: Path, summary: Summary) -> list[str]:
-    """What became of the pictures, a line each for those that were left out."""
+    """What became of the pictures, a line each for those that were left out, and one for files of other kinds."""
+    unread = sum(summary.unread.values())
+    files = "1 file was" if unread == 1 else f"{unread:,} files were"
+    told = f"{files} not looked at ({', '.join(summary.unread)}): JPEG, PNG, WebP, GIF and BMP are read"
+    last = [f"{path}: {told}; save as one of these what should be in it."] if unread else []
     if summary.nothing_to_do:
-        return [f"{path}: complete already with {summary.kept:,} pictures; nothing to do."]
+        return [f"{path}: complete already with {summary.kept:,} pictures; nothing to do.", *last]
     kept = f", {summary.kept:,} were there before" if summary.kept else ""
     skipped = f", {len(summary.skipped):,} left out:" if summary.skipped else ""
     lines = [f"{path}: features of {summary.made:,} pictures{kept}{skipped}"]
-    return lines + [f"  {reason}" for reason in summary.skipped.values()]
+    return lines + [f"  {reason}" for reason in summary.skipped.values()] + last
 
 
 def print_scores(result: Evaluation) -> None:
@@ -132,7 +136,7 @@ def print_tag_scores(scores: TagScores) -> None:
         )
     if scores.untaught:
         named = ", ".join(f"{tag} {count:,}" for tag, count in list(scores.untaught.items())[:5])
-        told = f"{sum(scores.untaught.values()):,} words have a tag that training did not show: {named}"
+        told = f"words with a tag that training did not show: {sum(scores.untaught.values()):,} ({named})"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     if scores.spans is not None:
         _print_spans(console, scores.spans)

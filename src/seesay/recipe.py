@@ -83,6 +83,14 @@ _WANTED = {
     "tuple_type": "{example}",
     "too_short": "{example}",
     "too_long": "at most {max_length}",
+    "dict_type": "{example}",
+}
+# What belongs under a key that holds neither text nor one number.
+_NO_STRINGS = {
+    "factors": "pairs such as [[1, 1.0], [11, 0.2]]",
+    "betas": "two numbers such as [0.9, 0.98]",
+    "columns": "two column numbers such as [0, 1]",
+    "reward": 'scores with their weights, such as { "CIDEr-D" = 1.0 }',
 }
 
 
@@ -92,13 +100,25 @@ def locate(path: str) -> Path:
 
 
 def find_recipe(name: str) -> Path:
-    """The recipe file of that path, or else one of seesay's own of that name."""
+    """The recipe file of that path; `X`, `X.toml` and `recipes/X.toml` may also be one of seesay's own.
+
+    Raises RecipeError where there is no such file: a mistyped path never runs another recipe.
+
+    >>> find_recipe("demo").name, find_recipe("recipes/demo.toml").name
+    ('demo.toml', 'demo.toml')
+    """
     if Path(name).is_file():
         return Path(name)
     own = {file.stem: file for home in HOMES if home.is_dir() for file in sorted(home.glob("*.toml"))}
-    if Path(name).stem in own:
-        return own[Path(name).stem]
-    raise UnknownName("recipe", name, own)
+    bare = name.removeprefix("recipes/").removesuffix(".toml")
+    named = "/" not in name or (name == f"recipes/{bare}.toml" and "/" not in bare)
+    if named and bare in own:
+        return own[bare]
+    if Path(name).is_dir():
+        raise RecipeError(f"{name}: received a folder; expected a recipe, a file in TOML; name the file in it.")
+    if named:
+        raise RecipeError(f"{name}: no such file, nor a recipe of seesay's own. {UnknownName('recipe', bare, own)}")
+    raise RecipeError(f"{name}: no such file; expected a recipe in TOML; check the path.")
 
 
 def read_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
@@ -166,6 +186,11 @@ def _explain(path: Path, fault: ValidationError, kind: type[BaseModel]) -> Excep
     where = [str(part) for n, part in enumerate(first["loc"]) if not (n == 2 and part in OBJECTIVES)]
     if first["type"] == "extra_forbidden":
         known = _fields(first["loc"], kind)
+        if other := _objective_with(first["loc"]):
+            return RecipeError(
+                f"{path}: {'.'.join(where)}: received in a stage of objective '{first['loc'][2]}'; expected in one of "
+                f"'{other}' alone; leave it out."
+            )
         return RecipeError(
             f"{path}: {UnknownName('key', '.'.join(where), ('.'.join([*where[:-1], k]) for k in known))}"
         )
@@ -189,12 +214,18 @@ def _example(where: list[str]) -> str:
         "model": "a section [model] with the model's name",
         "stages": "at least one section [[stages]]",
     }
-    pairs = {"factors": "pairs such as [[1, 1.0], [11, 0.2]]", "betas": "two numbers such as [0.9, 0.98]"}
     if where[0] in sections and (len(where) == 1 or where[-1].isdigit()):
         return sections[where[0]]
-    if found := next((pairs[part] for part in where if part in pairs), ""):
+    if found := next((_NO_STRINGS[part] for part in where if part in _NO_STRINGS), ""):
         return found
     return f"a section [{where[0]}]" if where[0] in ("training", "decoding") else f'{where[-1]} = "..."'
+
+
+def _objective_with(loc: tuple[int | str, ...]) -> str:
+    """The other objective, if a key that a stage of one does not have belongs to it; "" where it does not."""
+    if len(loc) != 4 or loc[2] not in OBJECTIVES:
+        return ""
+    return next((name for name, kind in OBJECTIVES.items() if name != loc[2] and loc[3] in kind.model_fields), "")
 
 
 def _fields(loc: tuple[int | str, ...], kind: type[BaseModel]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -53,6 +54,7 @@ class Check(NamedTuple):
     best: bool
     seconds: float
     means: Mapping[str, float] = NOTHING  # per caption that was drawn: reward, baseline, length, broken_ends
+    stage: str = ""  # in the first epoch of a stage of several: from here on the loss may be another one
 
 
 Event = Advance | Check | Notice
@@ -91,6 +93,11 @@ def resume(path: Path) -> Iterator[Event]:
             f"{path}: no run to resume; expected recipe.toml and checkpoints in it; begin with 'seesay train RECIPE'."
         )
     with folder.locked():
+        if not any(map(os.path.lexists, (folder.last, folder.best, folder.log))):
+            again = f"seesay train {shlex.quote(str(folder.recipe))} -o {shlex.quote(str(path))}"
+            raise CheckpointError(
+                f"{path}: nothing of this run was kept yet; expected a checkpoint in it; begin it anew with '{again}'."
+            )
         folder.prepare()
         arrays, header, note = folder.newest()
         recipe = read_recipe(folder.recipe)
@@ -126,6 +133,14 @@ def _stages(work: Work) -> Iterator[Event]:
         raise TrainingDiverged(f"{work.folder.path}: {fault} The last checkpoint, of step {step}, {again}.") from None
     finally:
         curves.close()
+
+
+def _new_stage(work: Work) -> str:
+    """The stage, such as "stage 2/2 self_critical", if it is one of several and has had its first epoch just now."""
+    if work.progress.stage_epoch != 1 or len(work.recipe.stages) == 1:
+        return ""
+    place = f"stage {work.progress.stage + 1}/{len(work.recipe.stages)}"
+    return f"{place} {getattr(work.stage, 'objective', '')}".strip()  # the stages of some tasks have one objective
 
 
 def _next_stage(work: Work) -> None:
@@ -265,4 +280,4 @@ def _check(work: Work, curves: Curves, began: float) -> Check:
     seconds = time.monotonic() - began
     work.folder.append(work.folder.timings, {**where, "seconds": round(seconds, 3)})
     epochs = sum(stage.epochs for stage in work.recipe.stages)
-    return Check(progress.epoch, epochs, train_loss, dev_loss, scores, best, seconds, means)
+    return Check(progress.epoch, epochs, train_loss, dev_loss, scores, best, seconds, means, _new_stage(work))

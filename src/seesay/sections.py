@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from seesay.decoding.settings import Decoding as Search
+from seesay.errors import SeesayError
 from seesay.stages import CaptionStage, ClassifyStage, ConceptStage, Section, Stage, TagStage
 
 
@@ -122,6 +124,7 @@ class Decoding(Section):
 
     `temperature`, `top_k`, `top_p` and `candidates` are for the methods that draw: of so many candidates, the likeliest
     is the caption by "sample", and by "consensus" that sentence of the beam which agrees best with all of them.
+    A `forbidden` word that the vocabulary does not have is passed over; a `required` one is refused before training.
     """
 
     method: Literal["greedy", "beam", "sample", "consensus"] = "beam"
@@ -150,6 +153,15 @@ class Decoding(Section):
                     f"{name}: received {value:g} with method '{self.method}', which draws nothing; expected {usual}, "
                     "or method 'sample' or 'consensus'"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        """A search that could never be made is refused here, not after training: what it may be, the search says."""
+        try:
+            Search(**self.model_dump())
+        except SeesayError as fault:
+            raise ValueError(str(fault).removeprefix("decoding.").removesuffix(".")) from None
         return self
 
 
@@ -199,6 +211,16 @@ class TagRecipe(_Recipe):
     task: Literal["tag"] = "tag"
     data: Sentences
     stages: tuple[TagStage, ...] = Field(min_length=1, strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _smooths_words_alone(cls, content: Any) -> Any:
+        """With a CRF, which weighs whole sentences, a stage that does not say `label_smoothing` has none."""
+        model, stages = (content.get(key) for key in ("model", "stages")) if isinstance(content, dict) else (None, None)
+        if not isinstance(model, dict) or not model.get("crf") or not isinstance(stages, list | tuple):
+            return content
+        none = {"label_smoothing": 0.0}
+        return content | {"stages": [none | stage if isinstance(stage, dict) else stage for stage in stages]}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

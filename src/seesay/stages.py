@@ -129,7 +129,7 @@ class TagStage(_Stage):
     """One stage of training a tagger."""
 
     sentences_per_batch: int = Field(32, ge=1)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)  # by word; 0 with a CRF, which weighs whole sentences
+    label_smoothing: float = Field(0.1, ge=0, lt=1)  # by word; with a CRF it is 0, and so by default
     select_by: Literal["accuracy", "F1"] = "accuracy"  # the F1 of spans
 
     @property

@@ -7,7 +7,10 @@ The models come out `faithful`: they compute what the released code does.
 
 from __future__ import annotations
 
+import pickletools
 import re
+import textwrap
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,15 +120,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     {'fc.bias': tensor([0., 0.])}
     """
     try:
-        with torch.serialization.safe_globals(_plain_arrays()):
+        with torch.serialization.safe_globals(_plain_arrays()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on pickles, which the error below says in one line
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as fault:
         raise CheckpointError(f"{path}: cannot be read ({fault.strerror or fault}); expected a .pth file.") from None
     except Exception as fault:  # torch and its unpickler raise a dozen unrelated kinds for what is no such file
-        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
-        objects = re.search(r"GLOBAL ([\w.]+)", str(fault))
-        reason = f"it holds objects of {objects[1]}" if objects else reason[:120]
-        raise CheckpointError(f"{path}: not plain weights saved by torch ({reason}); expected a state dict.") from None
+        raise CheckpointError(
+            f"{path}: not plain weights saved by torch ({_reason(path, str(fault))}); nothing in it was run; expected "
+            "a state dict: tensors by name, as torch.save writes them."
+        ) from None
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not found:
@@ -136,6 +140,41 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 f"{path}: {name!r} is a {type(tensor).__name__}; expected a state dict: tensors by name."
             )
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _reason(path: Path, told: str) -> str:
+    """Why torch refused a file, in a few words of ours: its own are for those who program with it."""
+    found = re.search(r"GLOBAL ([\w.]+)", told)
+    pickled = _begins(path, b"\x80")  # what every pickle since Python 2.3 begins with
+    foreign = found[1] if found else _first_object(path) if pickled else ""
+    if foreign:
+        return f"it holds objects of {foreign}, which are neither tensors nor plain values"
+    if pickled:
+        return "it is a pickle that torch did not write"
+    head = told.strip().partition("\n")[0]
+    return textwrap.shorten(head, 120, placeholder=" ...") if " " in head else "it is a file of another kind"
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+def _first_object(path: Path) -> str:
+    """The first class or function that a pickle names, read off its instructions without running one; "" for none."""
+    texts: list[str] = []
+    try:
+        with path.open("rb") as file:
+            for instruction, value, _ in pickletools.genops(file):
+                if instruction.name == "GLOBAL":
+                    return str(value).replace(" ", ".")
+                if instruction.name == "STACK_GLOBAL":
+                    return ".".join(texts[-2:])
+                if isinstance(value, str):
+                    texts.append(value)
+    except Exception:  # not a pickle, or one cut short: it may raise anything
+        return ""
+    return ""
 
 
 def _plain_arrays() -> list[Any]:

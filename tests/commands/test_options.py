@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seesay.commands.options import refuse, typed_lines
+from seesay.commands.options import as_typed, refuse, typed_lines
 from seesay.errors import DataError, RecipeError
 
 
@@ -60,3 +60,21 @@ def test_options_that_were_given_and_have_no_use_are_named() -> None:
     assert str(fault.value) == (
         "--beam, --min-length: received for runs/a, a tagger; expected for a captioner; omit it."
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "fault", "expected"),
+    [
+        ({"required": "elephant", "beam": None}, "decoding.required: received", "--require: received"),
+        ({"no_repeat_ngram": 2000}, "decoding.no_repeat_ngram: received", "--no-repeat: received"),
+        ({"length_penalty": 11.0}, "decoding.length_penalty: received", "--length-penalty: received"),
+        ({"beam": 4, "wanted": 2}, "decoding.groups: received 3", "--beam, --n-best: decoding.groups: received 3"),
+        ({"beam": None}, "decoding.groups: received 3", "decoding.groups: received 3"),
+        ({"beam": 4}, "device: received 'x'", "device: received 'x'"),
+    ],
+    ids=["flag of another name", "flag with a dash", "number", "setting of the recipe", "nothing typed", "no search"],
+)
+def test_a_fault_of_a_search_names_what_was_typed(given: dict[str, object], fault: str, expected: str) -> None:
+    with pytest.raises(RecipeError) as told, as_typed(given):
+        raise RecipeError(fault)
+    assert str(told.value) == expected

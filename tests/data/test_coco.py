@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seesay.data.coco import remedy_for
 from seesay.data.records import Record, read_records
 from seesay.errors import DataError, UnknownName
 
@@ -89,6 +90,45 @@ def test_the_file_name_gives_the_split(tmp_path: Path, name: str, expected: str)
 )
 def test_each_fault_of_annotations_is_one_line(tmp_path: Path, content: Any, expected: str) -> None:
     assert message(written(tmp_path, content)).startswith(expected)
+
+
+TRAIN = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "caption": "A dog."}]}
+
+
+@pytest.mark.parametrize("inner", ["", "annotations"])
+def test_the_files_of_a_folder_are_joined(tmp_path: Path, inner: str) -> None:
+    (tmp_path / inner).mkdir(exist_ok=True)
+    for name, content in (("captions_val2017", COCO), ("captions_train2017", TRAIN), ("instances_val2017", [])):
+        written(tmp_path / inner, content, f"{name}.json")
+    written(tmp_path / inner, [], "captions_mine.json")
+    assert [(record.id, record.split) for record in read_records(tmp_path)] == [
+        ("1", "train"),
+        ("9", "dev"),
+        ("25", "dev"),
+    ]
+
+
+def test_a_picture_in_two_files_of_a_folder(tmp_path: Path) -> None:
+    written(tmp_path, COCO, "captions_train2014.json")
+    written(tmp_path, COCO, "captions_val2014.json")
+    assert message(tmp_path) == (
+        "captions_val2014.json: image 1: the file '000000000009.jpg' came before, at captions_train2014.json: image 1; "
+        "expected each file once; put all captions of a picture together."
+    )
+
+
+def test_two_files_of_one_split_in_a_folder(tmp_path: Path) -> None:
+    written(tmp_path, TRAIN, "captions_train2014.json")
+    written(tmp_path, COCO, "captions_train2017.json")
+    assert message(tmp_path) == (
+        "captions_train2014.json and captions_train2017.json are both of split 'train'; expected one file for each "
+        "split; put those of one year into a folder of their own."
+    )
+
+
+def test_only_annotations_have_a_remedy_of_their_own(tmp_path: Path) -> None:
+    assert remedy_for(written(tmp_path, COCO)).startswith("a file of COCO annotations is all of one split, which its ")
+    assert remedy_for(written(tmp_path, KARPATHY)) == remedy_for(tmp_path) == remedy_for(tmp_path / "none.json") == ""
 
 
 def test_paths_out_of_the_folder_are_refused(tmp_path: Path) -> None:

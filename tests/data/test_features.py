@@ -103,6 +103,41 @@ def test_a_missing_picture_is_named(grids: Path) -> None:
     store.require(IDS, "captions.json")
 
 
+def test_names_in_other_bytes_are_found_and_never_two_for_one(tmp_path: Path) -> None:
+    one, two = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    for number, (there, asked) in enumerate(((one, two), (two, one))):
+        path = tmp_path / f"{number}.h5"
+        ids = ["a.jpg", there, "c.jpg", "d.jpg", "e.jpg"]
+        with open_writer(path, ids, REGIONS, SIZE, "net@8", False) as writer:
+            writer.write(ids, values())
+            writer.finish()
+        store = FeatureStore(path)
+        store.require([asked, "a.jpg"], "captions.json")
+        np.testing.assert_array_equal(store.read([asked]), values()[1:2])
+        with pytest.raises(
+            DataError, match=r"^captions\.json: 'caf.*' are one name in two spellings, and .* only one "
+        ):
+            store.require([one, two], "captions.json")
+    both = tmp_path / "both.h5"
+    ids = ["a.jpg", one, two, "d.jpg", "e.jpg"]
+    with open_writer(both, ids, REGIONS, SIZE, "net@8", False) as writer:
+        writer.write(ids, values())
+        writer.finish()
+    store = FeatureStore(both)
+    store.require(ids)
+    np.testing.assert_array_equal(store.read([two, one]), values()[[2, 1]])
+
+
+def test_a_name_with_the_wrong_folder_is_told_the_right_one(grids: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        FeatureStore(grids).require(["photos/d.jpg"], "captions.json")
+    assert str(caught.value) == (
+        f"captions.json: picture photos/d.jpg has no features in {grids} (5 pictures); did you mean d.jpg? Expected "
+        "the path within the folder of the pictures, as there; correct the name, or run 'seesay features' over the "
+        "folder again if the picture is new."
+    )
+
+
 @pytest.mark.parametrize("nothing", [0.0, -0.0])
 def test_a_picture_that_shows_nothing_is_named_with_its_file(tmp_path: Path, nothing: float) -> None:
     some, path = values(), tmp_path / "grids.h5"

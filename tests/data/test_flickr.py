@@ -86,7 +86,7 @@ def test_a_picture_in_two_lists(folder: Path) -> None:
         (b"a_1.jpg#0\tA dog .\n#1\tA dog .\n", r"line 2: received '#1\tA dog .'; expected 'picture.jpg#0', a tab "),
         (b"a_1.jpg#0\tA caf\xe9 .\n", "not UTF-8 text; expected Flickr8k's text file; save it again as UTF-8."),
         (b"a_1.jpg#0\t \nb_2.jpg#0\tB\nc_3.jpg#0\tC\n", "Flickr_8k.trainImages.txt line 1: caption 1 is ' '; "),
-        (b"not a token file\n", "not valid JSON (Expecting value: line 1 column 1"),
+        (b"not a token file\n", "not JSON, its first line is 'not a token file'; expected a list of {file, split, "),
     ],
 )
 def test_each_fault_of_a_token_file_is_one_line(folder: Path, content: bytes, expected: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from seesay.data import images
-from seesay.data.images import find_pictures, open_picture, to_square
+from seesay.data.images import find_pictures, find_unread, open_picture, to_square
 from seesay.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -434,6 +434,17 @@ def test_find_pictures_of_nothing(tmp_path: Path) -> None:
         find_pictures(tmp_path)
     with pytest.raises(DataError, match=r"none: not a folder; expected a folder of pictures; check the path\.$"):
         find_pictures(tmp_path / "none")
+
+
+def test_files_of_kinds_that_are_not_read_are_found_apart(tmp_path: Path) -> None:
+    for name in ("b.tiff", "a.HEIC", ".c.tif", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_unread(tmp_path)] == ["a.HEIC", "b.tiff"]
+    with pytest.raises(DataError) as caught:
+        find_pictures(tmp_path)
+    assert str(caught.value).startswith(
+        f"{tmp_path}: no picture in it of a kind that is read, but 2 of others, such as 'a.HEIC'; expected files named "
+    )
 
 
 def test_find_pictures_refuses_a_name_that_is_not_utf_8(tmp_path: Path) -> None:

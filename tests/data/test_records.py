@@ -95,6 +95,9 @@ FAULTS = [
     ([GOOD | {"captions": ["A dog.", 7]}], "record 1 ('a.jpg'): caption 2 is 7; expected a sentence; "),
     ([GOOD | {"captions": [None]}], "record 1 ('a.jpg'): caption 1 is null; expected a sentence; "),
     ([GOOD | {"captions": ["A dog.", " \n"]}], r"record 1 ('a.jpg'): caption 2 is ' \n'; expected a sentence; "),
+    ([GOOD | {"captions": ["..."]}], "record 1 ('a.jpg'): caption 1 is '...'; expected a sentence with a word in it; "),
+    ([GOOD | {"captions": ["A dog.", "!! "]}], "record 1 ('a.jpg'): caption 2 is '!! '; expected a sentence with a "),
+    ([GOOD | {"captions": ["\u200b\u200d"]}], r"record 1 ('a.jpg'): caption 1 is '\u200b\u200d'; expected a sentence "),
     ([GOOD | {"split": 1}], "record 1 ('a.jpg'): the split is 1; expected 'train', 'dev' or 'test'; correct it."),
     ([GOOD | {"id": 1.5}], "record 1 ('a.jpg'): the id is 1.5; expected a whole number or text; correct it."),
     ([GOOD | {"id": True}], "record 1 ('a.jpg'): the id is a truth value; expected a whole number or text; "),
@@ -146,10 +149,28 @@ def test_what_is_not_json(tmp_path: Path, content: bytes, expected: str) -> None
     assert message(path).startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("image,caption\na.jpg,A dog runs .\n", "not JSON, its first line is 'image,caption'; "),
+        ('\n"a.jpg";"A dog"\n', 'not JSON, its first line is \'"a.jpg";"A dog"\'; '),
+        (f"{json.dumps(GOOD)}\n{json.dumps(GOOD)}\n", "one JSON value a line; "),
+    ],
+    ids=["csv", "quoted-csv", "json-lines"],
+)
+def test_a_file_in_another_format_is_told_what_is_read(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "captions.txt"
+    path.write_text(content, encoding="utf-8")
+    assert message(path) == (
+        f"{expected}expected a list of {{file, split, captions}}, COCO annotations, a Karpathy split file, or "
+        "Flickr8k's token file; convert it to one of these."
+    )
+
+
 def test_no_file_and_a_folder_without_captions(tmp_path: Path) -> None:
     missing = "cannot be read (No such file or directory); expected captions; check the path."
     assert message(tmp_path / "none.json") == missing
-    assert message(tmp_path).startswith("a folder without Flickr8k.token.txt; expected a caption file; ")
+    assert message(tmp_path).startswith("a folder without Flickr8k.token.txt and without COCO's captions_train*")
 
 
 def test_split_keeps_the_order_and_takes_any_spelling() -> None:
@@ -171,8 +192,9 @@ def test_an_empty_split_names_those_that_are_there() -> None:
         split([], "dev")
 
 
-words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
-names = words.filter(lambda name: not set(name) & set("/\\.:"))
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
+words = texts.filter(lambda text: any(map(str.isalnum, text)))
+names = texts.filter(lambda name: not set(name) & set("/\\.:"))
 
 
 @settings(max_examples=50, deadline=None)

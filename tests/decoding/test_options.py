@@ -291,16 +291,20 @@ def test_options_that_make_no_sense_are_named(options: dict[str, Any], said: str
         Decoding(**options)
 
 
-def test_words_become_ids_and_unknown_ones_are_refused() -> None:
+def test_words_become_ids_and_unknown_ones_are_passed_over_or_refused() -> None:
     vocabulary = Vocabulary.build([["a", "dog", "runs"]], 1)
     plain = Decoding(min_length=3)
     assert resolve(plain, vocabulary) is plain
     found = resolve(Decoding(forbidden="runs", required="dog a dog", min_length=3), vocabulary)
     assert (found.forbidden_ids, found.required_ids, found.min_length) == ((6,), (5, 4), 3)  # type: ignore[attr-defined]
     assert found.rows == 15, "a beam for none, one and two of the words"
+    with pytest.raises(RecipeError, match=r"decoding\.required: received 'zebra'; expected one of the 3 words"):
+        resolve(Decoding(required="dog zebra"), vocabulary)
+    passed = resolve(Decoding(forbidden="zebra dog <unk> Zebra"), vocabulary)
+    assert passed.forbidden_ids == (5, 0)  # type: ignore[attr-defined]
     for key in ("forbidden", "required"):
-        with pytest.raises(RecipeError, match=f"decoding.{key}: received 'zebra'; expected one of the 3 words"):
-            resolve(Decoding(**{key: "dog zebra"}), vocabulary)
+        with pytest.raises(RecipeError, match=f"decoding.{key}: received 'Dog'; expected 'dog', as all that the model"):
+            resolve(Decoding(**{key: "a Dog"}), vocabulary)
     with pytest.raises(RecipeError, match="received the words 'dog'; expected their ids"):
         search.decode(Markov(), start(some_table(0)), Decoding(required="dog"))
 

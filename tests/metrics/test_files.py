@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seesay.data.records import read_records
 from seesay.errors import DataError
 from seesay.metrics.files import (
     read_novelty,
@@ -69,11 +70,13 @@ def test_text_becomes_nfc(tmp_path: Path) -> None:
         ({}, "no caption at all"),
         ({"annotations": []}, "no caption at all"),
         ({"annotations": [5]}, "entry 1 is 5"),
-        ({"annotations": [{"caption": "a"}]}, "entry 1 has the image_id None"),
+        ({"annotations": [{"caption": "a"}]}, "entry 1 has 'caption'; expected 'image_id' among them; correct"),
         ({"annotations": [{"image_id": True, "caption": "a"}]}, "image_id True"),
         ({"annotations": [{"image_id": 3}]}, r"picture 3 \(entry 1\) has no 'caption'"),
         ({"annotations": [{"image_id": 3, "caption": None}]}, r"picture 3 \(entry 1\) has the caption None"),
-        ([{"captions": ["a"]}], "entry 1 has the file None"),
+        ([{"captions": ["a"]}], "entry 1 has 'captions'; expected 'file' among them; correct the file"),
+        ([{"file": None, "captions": ["a"]}], "entry 1 has the file None"),
+        ({"images": [{"sentences": [{"raw": "a"}]}]}, "entry 1 has 'sentences'; expected 'filename' among them"),
         ([{"file": "a", "captions": ["a"]}, {"file": "a", "captions": ["b"]}], "picture a comes twice"),
         ([{"file": "a", "captions": "text"}], "picture a has the captions 'text'"),
         ({"1": []}, "picture 1 has the captions"),
@@ -96,11 +99,41 @@ def test_bad_references_are_one_line(tmp_path: Path, content: Any, words: str) -
         ([{"image_id": "", "caption": "a"}], "entry 1 has the image_id ''"),
         ([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}], "picture 1 comes twice"),
         ([["a"]], "entry 1 is"),
+        ([{"imageid": 1, "caption": "a"}], "entry 1 has 'imageid', 'caption'; expected 'image_id' among them; correct"),
     ],
 )
 def test_bad_results_are_one_line(tmp_path: Path, content: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_results(written(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("predictions", {"split": "dev", "decoding": {}, "items": []}), ("scores", {"corpus": {}, "per_id": {}})],
+    ids=["predictions", "scores"],
+)
+def test_other_files_of_a_run_point_to_its_results(tmp_path: Path, kind: str, content: Any) -> None:
+    path = tmp_path / kind / "dev.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError) as raised:
+        read_results(path)
+    assert str(raised.value) == (
+        f'{path}: the {kind} of a run; expected COCO results, [{{"image_id", "caption"}}], or {{id: caption}}; give '
+        f"{tmp_path / 'results' / 'dev.json'}, which has the captions alone."
+    )
+
+
+def test_a_split_that_is_not_there_is_told_the_nearest(tmp_path: Path) -> None:
+    rows = [{"file": f"{name}.jpg", "split": name, "captions": ["a dog"]} for name in ("test", "val")]
+    path = written(tmp_path, rows)
+    for split, remedy in (("tset", "perhaps --split test was meant."), ("train", "choose another --split.")):
+        with pytest.raises(DataError) as raised:
+            read_references(path, split)
+        assert str(raised.value) == f"{path}: no picture of split '{split}'; expected one of test, val; {remedy}"
+    path = written(tmp_path, [{"file": "a.jpg", "captions": ["a dog"]}])
+    with pytest.raises(DataError, match=r"a file without splits, and split 'test' asked for; .*; leave --split out\.$"):
+        read_references(path, "test")
 
 
 def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
@@ -212,6 +245,16 @@ def test_a_pair_must_be_of_the_same_pictures(tmp_path: Path) -> None:
             read_pair(*paths, subset=subset)
 
 
+def test_names_of_pictures_in_other_bytes_are_the_same_pictures(tmp_path: Path) -> None:
+    one, two = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    assert read_pair(*pair(tmp_path, {one: ["a"]}, {two: "b"})) == ({one: ["a"]}, {one: "b"})
+    assert read_other(tmp_path / "cands.json", {one: "x"}) == {one: "b"}
+    both = {one: "b", two: "c"}
+    assert read_pair(*pair(tmp_path, {one: ["a"], two: ["d"]}, both))[1] == both
+    with pytest.raises(DataError, match=r"refs\.json: no caption of picture "):
+        read_pair(*pair(tmp_path, {one: ["a"]}, both))
+
+
 def test_a_table_has_a_line_for_each_picture(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     write_table(
@@ -234,7 +277,7 @@ def test_what_was_learned_from_is_every_training_split(tmp_path: Path) -> None:
     path.write_text(json.dumps({"images": images}), encoding="utf-8")
     assert read_novelty(path) == ["train", "restval"]
     path.write_text(json.dumps({"images": images[2:]}), encoding="utf-8")
-    with pytest.raises(DataError, match="no picture of split 'train'; expected one of test, val"):
+    with pytest.raises(DataError, match=r"of split 'train'; expected one of test, val; give captions that were l"):
         read_novelty(path)
 
 
@@ -244,3 +287,21 @@ def test_another_system_s_results_are_of_the_same_pictures(tmp_path: Path) -> No
     assert list(read_other(path, {"1": "x", "2": "y"}).items()) == [("1", "a"), ("2", "b")]
     with pytest.raises(DataError, match=r"other\.json: no caption of picture 8 \(1 in all\)"):
         read_other(path, {"1": "x", "8": "y"})
+
+
+def test_karpathy_pictures_go_by_the_same_ids_as_in_training(tmp_path: Path) -> None:
+    def image(**named: Any) -> dict[str, Any]:
+        return {"split": "val", "sentences": [{"raw": "A dog."}], **named}
+
+    images = [
+        image(filename="1.png", filepath="png"),
+        image(filename="1.png", filepath="tiny"),
+        image(filename="2.png"),
+        image(filename="3.png", filepath="val2014", cocoid=3),
+    ]
+    path = written(tmp_path, {"images": images})
+    names = ["png/1.png", "tiny/1.png", "2.png", "3"]
+    assert list(read_references(path, "val")) == [record.id for record in read_records(path)] == names
+    path = written(tmp_path, {"images": [image(filename="1.png", filepath=5)]})
+    with pytest.raises(DataError, match=r"entry 1 has the filename None; expected a whole number or a name"):
+        read_references(path)

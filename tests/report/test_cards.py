@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from seesay.errors import DataError
-from seesay.report.cards import card, choose, read_photo
+from seesay.report.cards import card, choose, photo_in, read_photo
 from seesay.report.credits import Credit
 from seesay.report.reading import Item
 
@@ -101,3 +101,19 @@ def test_the_photograph_keeps_its_shape_and_colours(demo_pictures: Path) -> None
 def test_a_missing_photograph_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.jpg"):
         read_photo(tmp_path / "gone.jpg")
+
+
+def test_a_photograph_of_the_recipes_folder_is_found_in_another_spelling(demo_pictures: Path, tmp_path: Path) -> None:
+    there, asked = "cafe\u0301.jpg", "caf\u00e9.jpg"
+    (tmp_path / there).write_bytes((demo_pictures / "000000012280.jpg").read_bytes())
+    assert photo_in(tmp_path, asked) == read_photo(tmp_path / there)
+
+
+def test_a_photograph_that_is_not_there_says_whence_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        photo_in(tmp_path, "gone.jpg")
+    assert str(caught.value) == (
+        f"{tmp_path / 'gone.jpg'}: not found; expected it in {tmp_path}, which is data.pictures in the run's "
+        "recipe.toml; correct data.pictures there, counted from where the command is started, or put the pictures "
+        "there."
+    )

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from seesay.report import curves
-from seesay.report.curves import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line
+from seesay.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line
 
 FALLING = Line("train", [(1, 6.0), (2, 4.0), (3, 3.0)])
 
@@ -88,3 +88,24 @@ def test_thin_keeps_the_mean_and_few_points_as_they_are() -> None:
     few = curves.thin(many, most=100)
     assert len(few) == 100 and {y for _, y in few} == {0.5}
     assert curves.thin([(1, 2.0), (2, 3.0)]) == [(1, 2.0), (2, 3.0)] and curves.thin([]) == []
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 3), (0.02, 3), (0.9, 1), (1, 1), (1, 12), (0, 1)])
+def test_the_axis_of_epochs_has_whole_numbers_alone(first: float, last: float) -> None:
+    svg = curves.chart("Loss", [Line("train", [(first, 2.0), (last, 1.0)])], "epoch")
+    places = re.findall(rf'y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">([^<]*)<', svg)
+    assert places and all(place.isdecimal() for place in places)
+
+
+def test_a_faint_curve_is_named_beside_the_others_without_a_number() -> None:
+    svg = curves.chart("Loss", [Line("each step", [(0.5, 7.0), (2.5, 3.1)], "faint"), FALLING], "epoch")
+    names = {name: float(y) for y, name in re.findall(r'<text class="\w+" x="262.0" y="([\d.]+)">([^<]*)<', svg)}
+    assert names.keys() == {"each step", "train 3"} and names["train 3"] - names["each step"] >= curves.LABEL_GAP
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 1.0], [4.35, 4.35, 0.0]])
+def test_the_mean_of_a_histogram_stands_above_all_lines(values: list[float]) -> None:
+    svg = curves.histogram(values, "CIDEr-D")
+    grid = [float(y) for y in re.findall(r'class="grid"[^>]* y1="([\d.]+)"', svg)]
+    name = re.search(r'y="([\d.]+)"[^>]*>mean ', svg)
+    assert name and float(name[1]) < min(grid)

@@ -60,6 +60,7 @@ def test_a_page_without_a_comparison_lists_all_of_few_pictures(tmp_path: Path) -
     write_scores(tmp_path / "s.html", study(few, references, metrics=METRICS), few, references)
     text = (tmp_path / "s.html").read_text(encoding="utf-8")
     page = read(tmp_path / "s.html")
+    assert text.count('<div class="wide texts">') == 1  # captions and references begin at the left, numbers end right
     assert "All, best first" in page.words and "Against" not in text
     assert all(caption in page.words for caption in few.values())
     assert not re.search(r'(?:src|href)="(?!data:)', text) and "default-src 'none'" in text

@@ -49,6 +49,11 @@ def test_what_is_gathered(asking: Make, named: Path) -> None:
     assert told == f"{found.recipe.data.questions}: {cut}"
 
 
+def test_a_required_word_that_is_none_is_told_before_training(asking: Make) -> None:
+    with pytest.raises(RecipeError, match=r"^decoding\.required: received 'elephant'; expected one of the"):
+        material(asking, "decoding.required=elephant")
+
+
 def test_answers_that_are_cut_are_told(asking: Make) -> None:
     found = material(asking)
     longer = dataclasses.replace(found, dev=dataclasses.replace(found.dev, cut_answers=1234))

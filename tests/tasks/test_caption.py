@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seesay.data.records import read_records
+from seesay.decoding.settings import Decoding
 from seesay.errors import DataError, RecipeError
 from seesay.evaluation import evaluate
 from seesay.recipe import Recipe
@@ -106,6 +107,34 @@ def test_no_more_words_are_asked_for_than_there_are_positions(name: str, short: 
     rewarded = 'stages=[{epochs=1}, {objective="self_critical", max_length=9}]'
     with pytest.raises(RecipeError, match=r"^stages.1.max_length: received 9; expected at most"):
         next(train(short(name, "model.positions=8", rewarded), tmp_path / "run"))
+
+
+def test_a_run_says_as_many_words_as_its_model_has_positions(short: Make, tmp_path: Path) -> None:
+    list(train(short("transformer", "model.positions=6"), tmp_path / "run"))
+    evaluate(tmp_path / "run", "dev", Decoding(max_length=6))
+    with pytest.raises(RecipeError, match=r"^decoding\.max_length: received 7; expected at most the model's positions"):
+        evaluate(tmp_path / "run", "dev", Decoding(max_length=7))
+
+
+def test_words_of_a_search_are_looked_up_before_anything_is_written(short: Make, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^decoding\.required: received 'elephant'; expected one of the"):
+        next(train(short("transformer", "decoding.required=elephant"), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    unsaid = short("transformer", "decoding.forbidden=elephant")
+    assert Captions.gather(unsaid, RunFolder(tmp_path)).recipe.decoding.forbidden == "elephant"
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [("groups=3", "groups: received 3"), ("required=dog", "required: received 'dog'")],
+    ids=["groups", "required"],
+)
+def test_a_search_that_the_engine_cannot_make_is_refused_before_training(
+    search: str, said: str, plain: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=rf"^decoding\.{said} with engine 'numpy'; expected engine 'torch', or none"):
+        next(train(plain("numpy", f"decoding.{search}"), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_samples_is_evaluated_by_the_likeliest_of_its_candidates(short: Make, tmp_path: Path) -> None:

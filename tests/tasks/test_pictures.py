@@ -66,3 +66,15 @@ def test_digests_tell_which_pictures_are_in_which_part() -> None:
     others = (RECORDS[:1], RECORDS[1:]), (RECORDS[::-1], [])
     names = {picture_digests(parts, store, store)["names of the pictures"] for parts in others}
     assert len(names | {whole["names of the pictures"]}) == 3
+
+
+def test_annotations_alone_lack_a_split_and_are_told_of_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "captions_train2017.json"
+    path.write_text('{"images": [], "annotations": []}', encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        part_of(RECORDS, "dev", path)
+    assert str(caught.value) == (
+        f"{path}: received 2 pictures, none of split 'dev'; expected some of 'train' to learn from and some of 'dev' to "
+        "choose the best epoch; a file of COCO annotations is all of one split, which its name says; give the folder "
+        "that holds both captions_train*.json and captions_val*.json."
+    )

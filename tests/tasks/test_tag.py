@@ -25,6 +25,7 @@ Make = Callable[..., AnyRecipe]
 SPANS = {"PRP": "B-WHO", "DT": "B-WHO", "NN": "I-WHO", "VB": "O", "RB": "O", ".": "O"}
 WITH_CRF = ("model.characters=true", "model.crf=true", 'model.constraints="BIO"', 'data.scheme="BIO"')
 PLAIN_LOSS = "stages.0.label_smoothing=0.0"
+SMOOTH = "stages.0.label_smoothing=0.1"
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_tags_that_dev_alone_has_are_counted_and_said(tagging: Make, tmp_path: P
     (tmp_path / "dev.conll").write_text("they\tPRP\nrun\tXYZ\nwalk\tXYZ\n\nthe\tUVW\n", encoding="utf-8")
     recipe = tagging("numpy", "stages.0.epochs=1", f'data.dev="{tmp_path}/dev.conll"')
     expected = (
-        "development data: 3 words have a tag that training does not show ('XYZ' 2, 'UVW' 1); no loss counts them"
+        "development data: words with a tag that training does not show: 3 ('XYZ' 2, 'UVW' 1); no loss counts them"
     )
     assert [note.startswith(expected) for note in notices(recipe, tmp_path / "run")] == [True]
     scores, _ = evaluate(tmp_path / "run")
@@ -217,11 +218,11 @@ def test_bad_sentences_stop_or_are_left_out_counted_and_said(tagging: Make, tagg
     text = (tagged / "train.conll").read_text(encoding="utf-8")
     bad.write_bytes(b"the\tDT\ndog\n\n" + text.encode() + b"caf\xe9\tNN\n")
     recipe = tagging("numpy", "stages.0.epochs=1", f'data.train="{bad}"')
-    with pytest.raises(DataError, match=r"train\.conll:2: received 1 columns; expected 2"):
+    with pytest.raises(DataError, match=r"train\.conll:2: received 1 column; expected 2"):
         list(train(recipe, tmp_path / "run"))
     skipping = tagging("numpy", "stages.0.epochs=1", f'data.train="{bad}"', 'data.on_bad="skip"')
     (note,) = notices(skipping, tmp_path / "run")
-    assert f"{bad}: left out 2 sentences, of which the first: {bad}:2: received 1 columns" in note
+    assert f"{bad}: left out 2 sentences, of which the first: {bad}:2: received 1 column" in note
 
 
 def test_columns_encoding_and_sight_come_from_the_recipe(tagging: Make, tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_columns_encoding_and_sight_come_from_the_recipe(tagging: Make, tmp_path
             r"train\.conll: sentence 1: received the tag .*; expected O, B-TYPE, I-TYPE",
         ),
         (['stages.0.select_by="F1"'], RecipeError, r"stages\.0\.select_by: received 'F1' without data\.scheme"),
-        (["model.crf=true"], RecipeError, r"stages\.0\.label_smoothing: received 0\.1 with model\.crf"),
+        (["model.crf=true", SMOOTH], RecipeError, r"stages\.0\.label_smoothing: received 0\.1 with model\.crf"),
         (["data.columns=[1]"], RecipeError, r"data\.columns: received \[1\]; expected the word's and the tag's"),
         (["data.columns=[0, 1, 2]"], RecipeError, r"data\.columns: .*expected at most 2"),
         (

@@ -14,7 +14,20 @@ import typer
 from seesay.commands.asking import evaluate_asker
 from seesay.commands.classifying import evaluate_classifier
 from seesay.commands.naming import evaluate_namer
-from seesay.commands.options import Bad, Beam, Consensus, Device, Drawn, Json, On, OnBad, Run, keep_json, refuse
+from seesay.commands.options import (
+    Bad,
+    Beam,
+    Consensus,
+    Device,
+    Drawn,
+    Json,
+    On,
+    OnBad,
+    Run,
+    as_typed,
+    keep_json,
+    refuse,
+)
 from seesay.commands.tagging import evaluate_tagger
 
 
@@ -31,6 +44,7 @@ Penalty = Annotated[
     float | None, typer.Option("--length-penalty", help="0 ranks by probability, 1 by the mean word's.")
 ]
 Least = Annotated[int | None, typer.Option("--min-length", min=0, help="The fewest words of a caption.")]
+Most = Annotated[int | None, typer.Option("--max-length", min=1, help="The most words of a caption.")]
 NoRepeat = Annotated[int | None, typer.Option("--no-repeat", min=0, help="No so many words in a row twice; 0 is off.")]
 
 
@@ -52,6 +66,7 @@ def caption(
     diversity: Annotated[float | None, typer.Option(help="How much the groups avoid one another's words.")] = None,
     length_penalty: Penalty = None,
     min_length: Least = None,
+    max_length: Most = None,
     no_repeat: NoRepeat = None,
     forbid: Annotated[str | None, typer.Option(help='Words not to say: "man woman".')] = None,
     require: Annotated[str | None, typer.Option(help='Words that each caption must have: "dog ball".')] = None,
@@ -78,18 +93,19 @@ def caption(
         "diversity": diversity,
         "length_penalty": length_penalty,
         "min_length": min_length,
+        "max_length": max_length,
     }
     further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
-    decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus, drawn)
     told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
-    for photo, some in captioner.stream(photos, decoding, seed, told):
-        if as_json:
-            listed.append({"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]})
-        else:
-            print(
-                "\n".join([str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in some[:n_best])]), flush=True
-            )
+    with as_typed({"beam": beam, "candidates": drawn, "wanted": n_best if n_best > 1 else None, **drawing, **further}):
+        decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus, drawn)
+        for photo, some in captioner.stream(photos, decoding, seed, told):
+            if as_json:
+                listed.append({"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]})
+            else:
+                lines = [str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in some[:n_best])]
+                print("\n".join(lines), flush=True)
     if as_json:
         print(json.dumps(listed, ensure_ascii=False, indent=1))
 
@@ -103,6 +119,7 @@ def evaluate(
     temperature: Annotated[float | None, typer.Option(help="Consensus: above 1, other captions are drawn too.")] = None,
     length_penalty: Penalty = None,
     min_length: Least = None,
+    max_length: Most = None,
     no_repeat: NoRepeat = None,
     precision: In = Precision.FLOAT32,
     captions: Annotated[Path | None, typer.Option(help="Other captions than the recipe's.")] = None,
@@ -118,9 +135,9 @@ def evaluate(
 
     recipe = recipe_in(run)
     search = {"method": "beam" if beam else None, "beam": beam, "length_penalty": length_penalty}
-    search |= {"min_length": min_length, "no_repeat_ngram": no_repeat}
+    search |= {"min_length": min_length, "max_length": max_length, "no_repeat_ngram": no_repeat}
     searching: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
-    searching |= {"--no-repeat": no_repeat}
+    searching |= {"--max-length": max_length, "--no-repeat": no_repeat}
     agreeing = {"--consensus": consensus or None, "--drawn": drawn, "--temperature": temperature}
     computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value} | agreeing
     others = {"--captions": captions, "--features": features}
@@ -136,10 +153,12 @@ def evaluate(
             evaluate_namer(run, split, captions, features, json_file)
         case AskRecipe():
             refuse(run, TRAINED[recipe.task], others | computing)
-            evaluate_asker(run, split, search, json_file)
+            with as_typed({key: value for key, value in search.items() if key != "method"}):
+                evaluate_asker(run, split, search, json_file)
         case _:
             drawing = {"candidates": drawn, "temperature": temperature}
-            _evaluate_captioner(run, split, search, consensus, drawing, captions, features, precision, json_file)
+            with as_typed({key: value for key, value in (search | drawing).items() if key != "method"}):
+                _evaluate_captioner(run, split, search, consensus, drawing, captions, features, precision, json_file)
 
 
 def _evaluate_captioner(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,42 @@ def refuse(run: Path, what: str, given: Mapping[str, Any]) -> None:
     without_use = [name for name, value in given.items() if value is not None]
     if without_use:
         raise RecipeError(f"{', '.join(without_use)}: received for {run}, {what}; expected for a captioner; omit it.")
+
+
+_FLAGS = {  # of what a search is given, where they are not its names in a recipe
+    "candidates": "--drawn",
+    "forbidden": "--forbid",
+    "no_repeat_ngram": "--no-repeat",
+    "required": "--require",
+    "wanted": "--n-best",
+}
+
+
+@contextmanager
+def as_typed(given: Mapping[str, Any]) -> Iterator[None]:
+    """What is wrong with a search names the option that a person typed, not the key of a recipe.
+
+    `given` are the options by their names in `seesay.decoding.settings.Decoding`; None was not typed.
+
+    >>> from seesay.errors import RecipeError
+    >>> with as_typed({"top_p": 1.5}):
+    ...     raise RecipeError("decoding.top_p: received 1.5; expected a number above 0 and at most 1.")
+    Traceback (most recent call last):
+    seesay.errors.RecipeError: --top-p: received 1.5; expected a number above 0 and at most 1.
+    """
+    from seesay.errors import RecipeError
+
+    flags = {key: _FLAGS.get(key, f"--{key.replace('_', '-')}") for key, one in given.items() if one is not None}
+    try:
+        yield
+    except RecipeError as fault:
+        section, _, rest = str(fault).partition(".")
+        key, _, reason = rest.partition(":")
+        if section != "decoding" or not flags:
+            raise
+        # A setting of the recipe's that one of the options does not suit keeps its name.
+        named = f"{flags[key]}:{reason}" if key in flags else f"{', '.join(flags.values())}: {fault}"
+        raise RecipeError(named) from None
 
 
 def typed_lines(encoding: str = "utf-8") -> list[str]:

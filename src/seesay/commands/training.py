@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import enum
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seesay.commands.options import Bad, OnBad
-from seesay.errors import SeesayError
+from seesay.errors import RecipeError, SeesayError, UnknownName
+
+if TYPE_CHECKING:  # training takes seconds to import
+    from seesay.run import Event
 
 
 def features(
@@ -37,16 +42,21 @@ def features(
 
     if folder.is_dir():  # what is wrong with it is told before anything is made
         make_folder(output.parent)
-    with bar("features", "pictures") as advance:
-        summary = extract(
-            folder,
-            output,
-            flipped=flipped,
-            mirrored=with_mirrored,
-            two_scales=two_scales,
-            on_bad=on_bad.value,
-            progress=advance,
-        )
+    try:
+        with bar("features", "pictures") as advance:
+            summary = extract(
+                folder,
+                output,
+                flipped=flipped,
+                mirrored=with_mirrored,
+                two_scales=two_scales,
+                on_bad=on_bad.value,
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        done = "the pictures done so far are kept" if output.exists() else "no picture was done yet"
+        print(f"stopped; {done}; run the same command again and it goes on", file=sys.stderr)
+        sys.exit(130)
     print("\n".join(describe_extraction(output, summary)))
 
 
@@ -73,15 +83,36 @@ def train(
             raise SeesayError("train --resume: goes on exactly as the run began; --set and -o are for new runs.")
         path, events = resume, run.resume(resume)
     else:
-        chosen = read_recipe(find_recipe(str(recipe)), settings or [])
+        file = find_recipe(str(recipe))
+        chosen = read_recipe(file, settings or [])
         path = output or Path("runs") / chosen.name
-        events = run.train(chosen, path)
-    follow_training(events)
+        events = _by_recipe(run.train(chosen, path), file)
     name = shlex.quote(str(path))
+    try:
+        follow_training(events)
+    except KeyboardInterrupt:
+        print(_stopped(path), file=sys.stderr)
+        sys.exit(130)
     uses = {task: f"{task} {name} PHOTO" for task in ("caption", "ask", "concepts")}
     uses |= {task: f"{task} {name} < TEXT" for task in ("tag", "classify")}
     use = uses[recipe_in(path).task]
     print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay {use}")
+
+
+def _by_recipe(events: Iterator[Event], file: Path) -> Iterator[Event]:
+    """The events of a training; what is wrong with its recipe names the recipe's file."""
+    try:
+        yield from events
+    except (RecipeError, UnknownName) as fault:
+        raise RecipeError(f"{file}: {fault}") from None
+
+
+def _stopped(path: Path) -> str:
+    """What Ctrl-C leaves behind, and how to go on."""
+    if (path / "checkpoints" / "last.safetensors").exists():
+        again = f"seesay train --resume {shlex.quote(str(path))}"
+        return f"stopped; what was saved is whole ('{again}' goes on from there)"
+    return "stopped; nothing was kept yet; run the same command again and it begins anew"
 
 
 class Kind(enum.Enum):

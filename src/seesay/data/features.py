@@ -17,6 +17,7 @@ from seesay.data import feature_file
 from seesay.data.feature_file import DONE
 from seesay.data.feature_writer import Features, FeatureWriter, open_writer
 from seesay.errors import DataError
+from seesay.text.names import Names
 
 __all__ = ["FeatureStore", "FeatureWriter", "Features", "open_writer"]
 
@@ -40,13 +41,15 @@ class FeatureStore:
         done = feature_file.read_array(self._header, self._open(), "done")
         self.index = {name: row for row, name in enumerate(ids) if done[row] == DONE}
         self.ids = tuple(self.index)
+        self._names = Names(self.ids)
         self._crc32 = feature_file.read_array(self._header, self._open(), "crc32")
 
     def read(self, ids: Sequence[str], source: str = "") -> Features:
         """The features of these pictures, in this order: (len(ids), R, D) float16.
 
-        `source` names the file that asked for them, for the message. Raises `DataError` for an id without features,
-        for a row whose checksum is wrong and for a picture that shows nothing: all of its features are zero.
+        An id may be spelt in other bytes than in the file (see `seesay.text.names`). `source` names the file that asked
+        for them, for the message. Raises `DataError` for an id without features, for a row whose checksum is wrong and
+        for a picture that shows nothing: all of its features are zero.
         """
         rows = [self._row(name, source) for name in ids]
         features = np.empty((len(rows), self.regions, self.size), np.float16)
@@ -61,9 +64,18 @@ class FeatureStore:
         return features
 
     def require(self, ids: Sequence[str], source: str = "") -> None:
-        """Raises `DataError` now where a picture has no features, rather than in the middle of an epoch."""
+        """Raises `DataError` now where a picture has no features, rather than in the middle of an epoch.
+
+        Likewise where two of `ids` differ in their bytes alone and the file has only one picture for both.
+        """
+        taken: dict[int, str] = {}
         for name in ids:
-            self._row(name, source)
+            first = taken.setdefault(self._row(name, source), name)
+            if first != name:
+                raise DataError(
+                    f"{source or self.path}: {first!a} and {name!a} are one name in two spellings, and {self.path} "
+                    "has only one such picture; expected one for each; name the picture once, or rename one of them."
+                )
 
     def close(self) -> None:
         """Lets go of the file; the next read opens it again."""
@@ -91,14 +103,20 @@ class FeatureStore:
         return self._descriptor
 
     def _row(self, name: str, source: str) -> int:
-        row = self.index.get(name)
-        if row is None:
-            where = f"{self.path} ({len(self.ids):,} pictures)"
-            asked = (
-                f"{source}: picture {name} has no features in {where}" if source else f"{where}: no features of {name}"
+        found = self._names.find(name)
+        if found is None:
+            raise self._lacking(name, source)
+        return self.index[found]
+
+    def _lacking(self, name: str, source: str) -> DataError:
+        where = f"{self.path} ({len(self.ids):,} pictures)"
+        asked = f"{source}: picture {name} has no features in {where}" if source else f"{where}: no features of {name}"
+        if near := self._names.nearest(name):
+            return DataError(
+                f"{asked}; did you mean {near}? Expected the path within the folder of the pictures, as there; "
+                "correct the name, or run 'seesay features' over the folder again if the picture is new."
             )
-            raise DataError(f"{asked}; expected those of every picture; run 'seesay features' over its folder again.")
-        return row
+        return DataError(f"{asked}; expected those of every picture; run 'seesay features' over its folder again.")
 
     def _read_row(self, row: int, out: Features) -> None:
         data = out.data.cast("B")

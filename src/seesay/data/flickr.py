@@ -26,12 +26,10 @@ def is_token_file(start: bytes) -> bool:
     return bool(_LINE.match(start.partition(b"\n")[0].decode("utf-8", errors="replace")))
 
 
-def token_file(folder: Path) -> Path:
-    """The token file in a Flickr8k folder, or in its `Flickr8k_text`; DataError when there is none."""
-    for path in (folder / TOKEN_FILE, folder / "Flickr8k_text" / TOKEN_FILE):
-        if path.is_file():
-            return path
-    raise DataError(f"{folder}: a folder without {TOKEN_FILE}; expected a caption file; give the path of the file.")
+def token_file(folder: Path) -> Path | None:
+    """The token file in a Flickr8k folder, or in its `Flickr8k_text`; None when there is none."""
+    places = (folder / TOKEN_FILE, folder / "Flickr8k_text" / TOKEN_FILE)
+    return next((path for path in places if path.is_file()), None)
 
 
 def token_entries(path: Path) -> list[Entry]:

@@ -31,6 +31,7 @@ from seesay.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp")
+UNREAD_SUFFIXES = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".tif", ".tiff")
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 24_000_000
 MAX_SCANS = 50  # of a progressive JPEG, which costs a pass over all pixels for each; cameras and tools write about 10
@@ -116,15 +117,28 @@ def find_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; expected a folder of pictures; check the path.")
-    found = []
-    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, f) for f in files if f.lower().endswith(SUFFIXES) and not f.startswith(".")]
+    found = _with_suffixes(folder, SUFFIXES)
     if not found:
-        raise DataError(f"{folder}: no picture in it; expected files named {' '.join(SUFFIXES)}; check the path.")
+        received = "no picture in it"
+        if others := find_unread(folder):
+            received += f" of a kind that is read, but {len(others):,} of others, such as {others[0].name!a}"
+        raise DataError(f"{folder}: {received}; expected files named {' '.join(SUFFIXES)}; check the path.")
     for path in found:
         _refuse_undecodable(path)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def find_unread(folder: Path) -> list[Path]:
+    """What looks like a picture, by its suffix, but of a kind that `open_picture` does not read; hidden ones aside."""
+    return sorted(_with_suffixes(folder, UNREAD_SUFFIXES))
+
+
+def _with_suffixes(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    found = []
+    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, f) for f in files if f.lower().endswith(suffixes) and not f.startswith(".")]
+    return found
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -27,6 +27,7 @@ from seesay.text.json_file import read_json
 from seesay.text.splits import known_split
 
 SPLITS = ("train", "dev", "test")
+_ACCEPTED = "a list of {file, split, captions}, COCO annotations, a Karpathy split file, or Flickr8k's token file"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Record:
 def read_records(path: Path | str) -> list[Record]:
     """The records of a caption file, in its order; which kind of file it is shows in its content.
 
-    Read are the plain `captions.json` (see above), COCO annotations, Karpathy's split files, and Flickr8k's token file
-    or folder. Captions come NFC-normalised and without white space at their ends.
+    Read are the plain `captions.json` (see above), COCO annotations, Karpathy's split files, and Flickr8k's token file;
+    or a folder: of Flickr8k's files, or of COCO's, of which `captions_train*.json`, `captions_val*.json` and
+    `captions_test*.json` are joined. Captions come NFC-normalised and without white space at their ends.
     Raises DataError, or UnknownName for a split, in one line that names the file and the place in it.
 
     >>> import tempfile
@@ -57,8 +59,8 @@ def read_records(path: Path | str) -> list[Record]:
     [Record(id='a.jpg', file='a.jpg', split='dev', captions=('A dog.',))]
     """
     path = Path(path)
-    source = flickr.token_file(path) if path.is_dir() else path
-    entries = _entries(source)
+    source = (flickr.token_file(path) or path) if path.is_dir() else path
+    entries = _joined(source) if source.is_dir() else _entries(source)
     records = [_record(entry, source) for entry in entries]
     if not records:
         raise DataError(f"{source}: received no record; expected at least one picture with captions; add some.")
@@ -84,10 +86,21 @@ def split(records: Iterable[Record], name: str) -> list[Record]:
     return chosen
 
 
+def _joined(folder: Path) -> list[Entry]:
+    """The entries of COCO's files in a folder, with the name of the file that each is from."""
+    parts = coco.annotation_files(folder)
+    if not parts:
+        raise DataError(
+            f"{folder}: a folder without {flickr.TOKEN_FILE} and without COCO's captions_train*.json and "
+            "captions_val*.json; expected a caption file; give the path of the file."
+        )
+    return [entry._replace(where=f"{part.name}: {entry.where}") for part in parts for entry in _entries(part)]
+
+
 def _entries(path: Path) -> list[Entry]:
     if flickr.is_token_file(_start(path)):
         return flickr.token_entries(path)
-    content = read_json(path)
+    content = read_json(path, _ACCEPTED)
     if isinstance(content, list):
         return _plain(content, path)
     keys = set(content) if isinstance(content, dict) else set()
@@ -159,8 +172,10 @@ def file_within(file: str, path: Path, where: str) -> str:
 
 
 def _caption(text: Any, number: int, entry: Entry, path: Path) -> str:
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not any(map(str.isalnum, text)):  # from signs alone nothing can be learned
         problem = f"caption {number} is {shown(text)}; expected a sentence"
+        if isinstance(text, str) and text.strip():
+            problem += " with a word in it"
         raise fault(path, entry.where, problem, "write one or remove it")
     return unicodedata.normalize("NFC", text.strip())
 

@@ -139,26 +139,39 @@ class Resolved(Decoding):
 def resolve(decoding: Decoding, vocabulary: Vocabulary) -> Decoding:
     """`decoding` with the ids of its forbidden and required words; itself where there are none.
 
-    Raises RecipeError for a word that the model does not know, which it could neither avoid nor say.
+    A forbidden word that the model does not know is never said, and passed over: one list serves several runs.
+    Raises RecipeError for a required one, and for one that the model knows in lower case.
 
     >>> words = Vocabulary.build([["a", "dog"]], minimum_count=1)
-    >>> resolve(Decoding(required="dog a dog"), words).required_ids
-    (5, 4)
+    >>> found = resolve(Decoding(forbidden="elephant", required="dog a dog"), words)
+    >>> found.forbidden_ids, found.required_ids
+    ((), (5, 4))
     """
     if not decoding.forbidden and not decoding.required:
         return decoding
     found: dict[str, Any] = {}
     for key in ("forbidden", "required"):
         words = list(dict.fromkeys(getattr(decoding, key).split()))
-        ids = vocabulary.encode(words)
-        for word, number in zip(words, ids, strict=True):
+        pairs = list(zip(words, vocabulary.encode(words), strict=True))
+        for word, number in pairs:
             if number == UNK:
-                raise RecipeError(
-                    f"decoding.{key}: received '{word}'; expected one of the {len(vocabulary) - len(SPECIALS):,} words "
-                    "that the model knows, in lower case; leave it out."
-                )
-        found[f"{key}_ids"] = tuple(ids)
+                _check_unknown(key, word, vocabulary)
+        found[f"{key}_ids"] = tuple(number for word, number in pairs if number != UNK or word == SPECIALS[UNK])
     return replace(Resolved(**vars(decoding)), **found)
+
+
+def _check_unknown(key: str, word: str, vocabulary: Vocabulary) -> None:
+    """Raises RecipeError for a word that the model cannot say, unless it is `forbidden` and nobody says it."""
+    if vocabulary.encode([word.lower()]) != [UNK]:
+        raise RecipeError(
+            f"decoding.{key}: received '{word}'; expected '{word.lower()}', as all that the model says is in lower "
+            "case; write it so."
+        )
+    if key == "required":
+        raise RecipeError(
+            f"decoding.{key}: received '{word}'; expected one of the {len(vocabulary) - len(SPECIALS):,} words "
+            "that the model knows, in lower case; leave it out."
+        )
 
 
 def check_resolved(decoding: Decoding) -> Resolved:

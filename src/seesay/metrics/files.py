@@ -7,45 +7,50 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from seesay.errors import DataError
 from seesay.files import replace_file, write_json
 from seesay.text.json_file import read_json
+from seesay.text.names import Names, karpathy_id
 from seesay.text.splits import canonical_split
 
 _Captions = TypeVar("_Captions", str, list[str])
+_REFERENCES = "COCO annotations, a Karpathy split file, a captions.json list or {id: [captions]}"
+_RESULTS = 'COCO results, [{"image_id", "caption"}], or {id: caption}'
 
 
 def read_references(path: Path | str, split: str | None = None) -> dict[str, list[str]]:
     """Human captions by picture id, from COCO annotations, a Karpathy split file, captions.json or {id: [captions]}.
 
     In COCO annotations, {"annotations": [{"image_id", "caption"}, ...]}, the captions of a picture are gathered; in a
-    Karpathy file, {"images": [{"filename", "sentences": [{"raw"}]}]}, the id is "cocoid", or else the file name; in a
-    captions.json list it is the entry's "id", or else its "image_id" or its "file". The latter two name the split of
-    each picture: `split` chooses one, otherwise all are read. Texts become NFC.
+    Karpathy file, {"images": [{"filename", "sentences": [{"raw"}]}]}, the id is "cocoid", or else the path of the
+    picture ("filepath/filename" where there is a "filepath"), as in training; in a captions.json list it is the
+    entry's "id", or else its "image_id" or its "file". The latter two name the split of each picture: `split` chooses
+    one, otherwise all are read. Texts become NFC.
     Raises DataError, in one line naming the file and the id, for anything else.
     """
-    return _references(read_json(path), path, split)
+    return _references(read_json(path, _REFERENCES), path, split)
 
 
-def _references(content: Any, path: Path | str, split: str | None) -> dict[str, list[str]]:
+def _references(content: Any, path: Path | str, split: str | None, remedy: str = "") -> dict[str, list[str]]:
     named: Iterator[tuple[str, Any]]
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
         _no_splits(path, split)
         return _filled(_gathered(content["annotations"], path), path)
     if isinstance(content, dict) and isinstance(content.get("images"), list):
-        items = _of_split(_items(content["images"], path), path, split)
-        named = ((_id(item, _key(item), path, where), _sentences(item, path, where)) for where, item in items)
+        items = _of_split(_items(content["images"], path), path, split, remedy)
+        named = ((_picture(item, path, where), _sentences(item, path, where)) for where, item in items)
     elif isinstance(content, list):
-        items = _of_split(_items(content, path), path, split)
-        named = ((_id(item, _key(item), path, where), item.get("captions")) for where, item in items)
+        items = _of_split(_items(content, path), path, split, remedy)
+        named = ((_picture(item, path, where), item.get("captions")) for where, item in items)
     elif isinstance(content, dict):
         _no_splits(path, split)
         named = iter(content.items())
     else:
-        raise _fault(path, "a single value", "COCO annotations, a captions.json list or {id: [captions]}")
+        raise _fault(path, "a single value", _REFERENCES)
     return _filled({key: _captions(value, path, key) for key, value in _once(named, path)}, path)
 
 
@@ -55,14 +60,15 @@ def read_results(path: Path | str) -> dict[str, str]:
     A caption may be empty, since a model may say nothing. Texts become NFC. Raises DataError, in one line naming the
     file and the id, for anything else; a picture with two captions is refused, not silently scored by one of them.
     """
-    content = read_json(path)
+    content = read_json(path, _RESULTS)
     if isinstance(content, list):
         named = ((_id(item, "image_id", path, where), _caption(item, path, where))
                  for where, item in _items(content, path))  # fmt: skip
         return _filled(dict(_once(named, path)), path)
     if isinstance(content, dict):
+        _no_file_of_a_run(content, Path(path))
         return _filled({key: _text(value, path, f"picture {key}") for key, value in content.items()}, path)
-    raise _fault(path, "a single value", "a COCO result list or {id: caption}")
+    raise _fault(path, "a single value", _RESULTS)
 
 
 def read_pair(
@@ -72,7 +78,8 @@ def read_pair(
 
     Raises DataError, naming the file and the id, for a picture that only one of them has.
     """
-    human, generated = read_references(references, split), read_results(results)
+    human = read_references(references, split)
+    generated = _spelt_as(human, read_results(results))
     for path, lacking in ((references, [i for i in generated if i not in human]),
                           (results, [] if subset else [i for i in human if i not in generated])):  # fmt: skip
         if lacking:
@@ -109,20 +116,20 @@ def read_novelty(path: Path) -> list[str]:
 
     Raises DataError where none of its splits is for training, and what `read_references` raises.
     """
-    content = read_json(path)
+    content = read_json(path, _REFERENCES)
     items = content.get("images") if isinstance(content, dict) else content
     # COCO annotations list pictures too, but their captions are apart and belong to one split.
     whole = isinstance(content, dict) and "annotations" in content
     has_splits = (
         not whole and isinstance(items, list) and any("split" in each for each in items if isinstance(each, dict))
     )
-    found = _references(content, path, "train" if has_splits else None)
+    found = _references(content, path, "train" if has_splits else None, "give captions that were learned from")
     return [caption for captions in found.values() for caption in captions]
 
 
 def read_other(path: Path, generated: Mapping[str, str]) -> dict[str, str]:
     """The captions of another system on the pictures of `generated`; DataError naming the file where one is missing."""
-    other = read_results(path)
+    other = _spelt_as(generated, read_results(path))
     lacking = [picture for picture in generated if picture not in other]
     if lacking:
         raise DataError(
@@ -130,6 +137,13 @@ def read_other(path: Path, generated: Mapping[str, str]) -> dict[str, str]:
             "the first system; give the results on the same pictures."
         )
     return {picture: other[picture] for picture in generated}
+
+
+def _spelt_as(pictures: Mapping[str, Any], captions: dict[str, str]) -> dict[str, str]:
+    """The captions under the names of these pictures, where theirs differ in their bytes alone."""
+    names = Names(pictures)
+    found = {names.find(name) or name: caption for name, caption in captions.items()}
+    return found if len(found) == len(captions) else captions  # never two captions for one picture
 
 
 def _number_or_text(name: str) -> int | str:
@@ -145,23 +159,29 @@ def _items(content: list[Any], path: Path | str) -> Iterator[tuple[str, dict[str
         yield f"entry {number}", item
 
 
-def _key(item: dict[str, Any]) -> str:
-    karpathy = "sentences" in item  # whose "imgid" and "sentids" are of no use outside the file
-    keys = ("cocoid",) if karpathy else ("id", "image_id")
-    return next((key for key in keys if key in item), "filename" if karpathy else "file")
+def _picture(item: dict[str, Any], path: Path | str, where: str) -> str:
+    if "sentences" in item:  # Karpathy's, whose "imgid" and "sentids" are of no use outside the file
+        key = "cocoid" if "cocoid" in item else "filename"
+        return _named(karpathy_id(item), item, key, path, where)
+    return _id(item, next((key for key in ("id", "image_id") if key in item), "file"), path, where)
 
 
 def _of_split(
-    items: Iterator[tuple[str, dict[str, Any]]], path: Path | str, split: str | None
+    items: Iterator[tuple[str, dict[str, Any]]], path: Path | str, split: str | None, remedy: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    seen, found = set(), False
+    seen, found = dict[str, None](), False
     for where, item in items:
-        seen.add(str(item.get("split")))
+        if "split" in item:
+            seen[str(item["split"])] = None
         if split is None or _is_split(item.get("split"), split):
             found = True
             yield where, item
     if split is not None and not found:
-        raise _fault(path, f"no picture of split {split!r}", f"one of {', '.join(sorted(seen)) or 'its splits'}")
+        if not seen:
+            _no_splits(path, split)
+        near = get_close_matches(split, seen, n=1)
+        remedy = remedy or (f"perhaps --split {near[0]} was meant" if near else "choose another --split")
+        raise _fault(path, f"no picture of split {split!r}", f"one of {', '.join(sorted(seen))}", remedy)
 
 
 def _is_split(given: Any, wanted: str) -> bool:
@@ -173,7 +193,16 @@ def _is_split(given: Any, wanted: str) -> bool:
 
 def _no_splits(path: Path | str, split: str | None) -> None:
     if split is not None:
-        raise _fault(path, f"a file without splits, and split {split!r} asked for", "captions.json or a Karpathy file")
+        received = f"a file without splits, and split {split!r} asked for"
+        raise _fault(path, received, "captions.json or a Karpathy file for that", "leave --split out")
+
+
+def _no_file_of_a_run(content: dict[str, Any], path: Path) -> None:
+    """Refuses what 'seesay evaluate' writes beside the captions: it is of the same name, in another folder."""
+    for kind, keys in (("predictions", {"items", "decoding"}), ("scores", {"corpus", "per_id"})):
+        if keys <= set(content) and not all(isinstance(content[key], str) for key in keys):
+            results = path.parent.parent / "results" / path.name
+            raise _fault(path, f"the {kind} of a run", _RESULTS, f"give {results}, which has the captions alone")
 
 
 def _gathered(annotations: list[Any], path: Path | str) -> dict[str, list[str]]:
@@ -191,7 +220,12 @@ def _sentences(item: dict[str, Any], path: Path | str, where: str) -> list[Any]:
 
 
 def _id(item: dict[str, Any], key: str, path: Path | str, where: str) -> str:
-    value = item.get(key)
+    return _named(item.get(key), item, key, path, where)
+
+
+def _named(value: Any, item: dict[str, Any], key: str, path: Path | str, where: str) -> str:
+    if key not in item:
+        raise _fault(path, f"{where} has {', '.join(map(repr, list(item)[:8])) or 'no key'}", f"{key!r} among them")
     # True is an int to Python, and 1.0 would be another id than 1.
     if type(value) not in (int, str) or value == "":
         raise _fault(path, f"{where} has the {key} {value!r:.60}", "a whole number or a name")
@@ -232,5 +266,5 @@ def _filled(captions: dict[str, _Captions], path: Path | str) -> dict[str, _Capt
     return captions
 
 
-def _fault(path: Path | str, received: str, expected: str) -> DataError:
-    return DataError(f"{path}: {received}; expected {expected}; correct the file.")
+def _fault(path: Path | str, received: str, expected: str, remedy: str = "correct the file") -> DataError:
+    return DataError(f"{path}: {received}; expected {expected}; {remedy}.")

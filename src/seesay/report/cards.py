@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from seesay.data.images import open_picture
+from seesay.errors import DataError
 from seesay.report.credits import Credit
 from seesay.report.overlay import data_uri, grid_side, heat_png, jpeg, spread
 from seesay.report.reading import Item
+from seesay.text.names import picture_path
 
 EACH = 12  # of the best, of those between, and of the worst: as many as a page can hold
 PHOTO, THUMB = 480, 96  # longest sides in pixels
@@ -50,6 +52,17 @@ def choose(items: Sequence[Item], each: int = EACH) -> list[Group]:
         Group("In between", f"{each} drawn at random from the other {len(ranked) - 2 * each:,}", tuple(between)),
         Group("The worst", f"the {each} with the lowest CIDEr-D", tuple(ranked[-each:])),
     ]
+
+
+def photo_in(pictures: Path, name: str) -> Photo:
+    """A photograph of the folder that a run's recipe names; DataError that says whence the folder where it lacks it."""
+    file = picture_path(pictures, name)
+    if not file.exists():
+        raise DataError(
+            f"{file}: not found; expected it in {pictures}, which is data.pictures in the run's recipe.toml; "
+            "correct data.pictures there, counted from where the command is started, or put the pictures there."
+        )
+    return read_photo(file)
 
 
 def read_photo(file: Path) -> Photo:

@@ -16,7 +16,7 @@ LABEL_GAP = 15.0  # two labels nearer than this would overlap
 
 @dataclass(frozen=True)
 class Line:
-    """One curve. `look` is the class the page styles it by: "first", "second" or "faint" (no points, no label)."""
+    """One curve. `look` is the class the page styles it by: "first", "second" or "faint" (no dots, no number)."""
 
     name: str
     points: Sequence[Point]
@@ -49,7 +49,7 @@ def thin(points: Sequence[Point], most: int = 120) -> list[Point]:
 
 
 def chart(title: str, lines: Sequence[Line], x_name: str, from_zero: bool = False, mark: Point | None = None) -> str:
-    """A line chart as an SVG element; `mark` is the point of the kept weights, ringed and named.
+    """A line chart as an SVG element over epochs or steps, which are whole; `mark` is the point of the kept weights.
 
     Raises ValueError if no line has a point.
     """
@@ -57,7 +57,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, from_zero: bool = Fals
     if not points:
         raise ValueError(f"{title}: no point to draw")
     plane = _Plane.around(points, from_zero)
-    body = [*_axes(plane, x_name), *_mark(plane, mark)]
+    body = [*_axes(plane, x_name, whole_x=True), *_mark(plane, mark)]
     body += [*(_curve(line, plane) for line in lines), *_labels(lines, plane)]
     ends = "; ".join(f"{line.name} ends at {number(line.points[-1][1])}" for line in lines if line.points)
     return _svg(f"{title}: {ends}", "".join(body))
@@ -76,8 +76,8 @@ def histogram(values: Sequence[float], x_name: str) -> str:
     x = plane.x(mean)
     place, side = (x - 5, "end") if mean > plane.x_high * 0.7 else (x + 5, "start")
     line = f'<line class="best" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
-    name = f'<text class="tick" x="{place:.1f}" y="{TOP}" text-anchor="{side}">mean {number(mean)}</text>'
-    body = "".join([*_axes(plane, x_name, whole=True), *bars, line, name])
+    name = f'<text class="tick" x="{place:.1f}" y="{TOP - 4}" text-anchor="{side}">mean {number(mean)}</text>'
+    body = "".join([*_axes(plane, x_name, whole_y=True), *bars, line, name])
     label = f"Scores of {len(values)} pictures: mean {number(mean)}, {number(min(values))} to {number(max(values))}"
     return _svg(label, body)
 
@@ -133,16 +133,18 @@ def _share(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 0.5
 
 
-def _axes(plane: _Plane, x_name: str, whole: bool = False) -> Iterator[str]:
-    """Both axes with round numbers; `whole` keeps to whole numbers on the upright one, which then counts things."""
+def _axes(plane: _Plane, x_name: str, whole_x: bool = False, whole_y: bool = False) -> Iterator[str]:
+    """Both axes with round numbers; an axis that is `whole` counts things, such as epochs, and has no halves."""
     right, bottom = plane.right, HEIGHT - BOTTOM
     for value in ticks(plane.y_low, plane.y_high, most=6):
-        if whole and value != int(value):
+        if whole_y and value != int(value):
             continue
         y = plane.y(value)
         yield f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{number(value)}</text>'
     for value in ticks(plane.x_low, plane.x_high, most=6):
+        if whole_x and value != int(value):
+            continue
         x = plane.x(value)
         yield f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{number(value)}</text>'
     middle = (LEFT + right) / 2
@@ -179,12 +181,29 @@ def _dot(line: Line, point: Point, plane: _Plane) -> str:
 
 
 def _labels(lines: Sequence[Line], plane: _Plane) -> Iterator[str]:
-    """The name and last value of each curve at its end, moved apart where they would overlap."""
-    named = [line for line in lines if line.points and line.look != "faint"]
-    lowest = TOP
-    for line in sorted(named, key=lambda line: -line.points[-1][1]):
+    """The name and last value of each curve at its end, moved apart where they would overlap.
+
+    A faint curve is of means over neighbours: its name stands alone, beside the others.
+    """
+    named = sorted((line for line in lines if line.points), key=lambda line: -line.points[-1][1])
+    for line, place in zip(named, _apart([plane.y(line.points[-1][1]) + 4 for line in named]), strict=True):
         x, y = line.points[-1]
-        place = max(plane.y(y) + 4, lowest)
-        lowest = place + LABEL_GAP
-        text = escape(f"{line.name} {number(y)}")
-        yield f'<text class="{line.look}" x="{plane.x(x) + 8:.1f}" y="{place:.1f}">{text}</text>'
+        faint = line.look == "faint"
+        text = escape(line.name if faint else f"{line.name} {number(y)}")
+        left = plane.right if faint else plane.x(x)
+        yield f'<text class="{line.look}" x="{left + 8:.1f}" y="{place:.1f}">{text}</text>'
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Heights of labels, from the top down, with room between them and none below the axis.
+
+    >>> _apart([100, 102]), _apart([176, 177])
+    ([100, 115.0], [163.0, 178.0])
+    """
+    apart: list[float] = []
+    for place in places:
+        apart.append(max(place, apart[-1] + LABEL_GAP) if apart else max(place, TOP))
+    lowest = HEIGHT - BOTTOM
+    for n in reversed(range(len(apart))):
+        apart[n] = min(apart[n], lowest - LABEL_GAP * (len(apart) - 1 - n))
+    return apart

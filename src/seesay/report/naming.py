@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seesay.metrics.naming import ConceptScore
 from seesay.report import learning
-from seesay.report.cards import read_photo
+from seesay.report.cards import Photo, photo_in
 from seesay.report.credits import Credit
 from seesay.report.frame import RUN, header, table, write_page
 from seesay.report.reading import model_of, read_log, seconds_of, text_of
@@ -89,7 +89,7 @@ def _card(picture: NamedPicture, pictures: Path | None, credits: Mapping[str, Cr
     told = {word for word, _ in picture.concepts}
     missed = ", ".join(word for word in picture.named if word not in told)
     rest = f"<details><summary>Named by people too</summary><p>{escape(missed)}</p></details>" if missed else ""
-    figure = _figure(picture.file, pictures / picture.file, credits.get(picture.file)) if pictures else ""
+    figure = _figure(picture.file, photo_in(pictures, picture.file), credits.get(picture.file)) if pictures else ""
     head = "" if pictures else f'<h3 class="said">{escape(picture.file)}</h3>'
     words = f'<div class="words">{head}<ul class="examples">{items}</ul>{rest}</div>'
     return f'<article class="card">{figure}{words}</article>'
@@ -100,8 +100,7 @@ def _concept(word: str, chance: float, is_named: bool) -> str:
     return f"<li>{shown} {chance:.2f}</li>"
 
 
-def _figure(name: str, file: Path, credit: Credit | None) -> str:
-    photo = read_photo(file)
+def _figure(name: str, photo: Photo, credit: Credit | None) -> str:
     line = f'<span class="credit">{credit.html()}</span>' if credit else ""
     shape = "stage tall" if photo.height > photo.width else "stage"
     return (

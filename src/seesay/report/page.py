@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from seesay.report import curves, learning
-from seesay.report.cards import Group, card, choose, read_photo
+from seesay.report.cards import Group, card, choose, photo_in
 from seesay.report.credits import Credit
 from seesay.report.frame import RUN, header, write_page
 from seesay.report.inline import part
@@ -157,7 +157,7 @@ def _group(group: Group, split: Split, pictures: Path | None, credits: Mapping[s
             rank,
             of,
             top,
-            photo=read_photo(pictures / item.file) if pictures else None,
+            photo=photo_in(pictures, item.file) if pictures else None,
             credit=credits.get(item.file),
             key=f"{key}-{rank}",
             asks=split.asks,

@@ -69,8 +69,8 @@ def _rows(values: Mapping[str, float]) -> str:
     return _table(("property", "value"), rows)
 
 
-def _table(head: Sequence[str], rows: str) -> str:
-    return f'<div class="wide">{table(head, rows)}</div>'
+def _table(head: Sequence[str], rows: str, kind: str = "wide") -> str:
+    return f'<div class="{kind}">{table(head, rows)}</div>'
 
 
 def _pictures(
@@ -79,7 +79,8 @@ def _pictures(
     scores = {picture: row[main] for picture, row in study.evaluation.per_id.items()}
     drawing = curves.histogram(list(scores.values()), f"{main} of a picture")
     yield "<section><h2>Picture by picture</h2>"
-    yield f'<figure class="panel"><figcaption><b>How many captions got which score</b></figcaption>{drawing}</figure>'
+    heading = "<figcaption><b>How many captions got which score</b></figcaption>"
+    yield f'<figure class="panel narrow">{heading}{drawing}</figure>'
     ranked = sorted(scores, key=lambda picture: (-scores[picture], picture))
     groups = [("All, best first", ranked)]
     if len(ranked) > 2 * _EACH:
@@ -90,5 +91,7 @@ def _pictures(
             f"</td><td>{'<br>'.join(map(escape, references[picture]))}</td></tr>"
             for picture in pictures
         )
-        yield f'<h3 class="group">{heading}</h3>' + _table(("picture", main, "caption", "references"), rows)
+        yield f'<h3 class="group">{heading}</h3>' + _table(
+            ("picture", main, "caption", "references"), rows, "wide texts"
+        )
     yield "</section>"

@@ -16,7 +16,7 @@ from seesay.asker import CONCEPTS, Asker
 from seesay.data.features import FeatureStore
 from seesay.data.questions import LONGEST_ANSWER, QuestionSet
 from seesay.data.vqa import Asked, part_of, read_questions
-from seesay.decoding.settings import Decoding, resolve
+from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
 from seesay.errors import RecipeError
 from seesay.files import make_folder, replace_file
@@ -25,7 +25,7 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.namer import Namer
 from seesay.recipe import AskRecipe, locate
 from seesay.restoring import best_of
-from seesay.tasks.pictures import cut_notice, open_stores, picture_digests, require_features
+from seesay.tasks.pictures import check_search, cut_notice, open_stores, picture_digests, require_features
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import Vocabulary
 from seesay.training.folder import RunFolder
@@ -54,7 +54,7 @@ class Questions:
         everything = read_questions(source)
         parts = {name: part_of(everything, name, source) for name in ("train", "dev")}
         vocabulary = Vocabulary.load(folder.vocabulary) if begun else _words_of(parts["train"], recipe, source)
-        resolve(Decoding(**recipe.decoding.model_dump()), vocabulary)  # a word that is none is told before training
+        check_search(recipe, vocabulary)
         store, flipped = open_stores(recipe.data)
         named_by = folder.path / CONCEPTS if begun else locate(recipe.data.concepts)
         namer = Namer.open(named_by, recipe.training.device)

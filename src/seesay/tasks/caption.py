@@ -11,7 +11,7 @@ from seesay.captioner import Captioner
 from seesay.data.batches import CaptionSet
 from seesay.data.features import FeatureStore
 from seesay.data.records import Record, read_records
-from seesay.decoding.settings import Decoding, resolve
+from seesay.decoding.settings import Decoding
 from seesay.engines import Engine
 from seesay.errors import RecipeError
 from seesay.evaluation import describe_records, score_captions
@@ -19,7 +19,7 @@ from seesay.metrics.endings import OPEN_ENDS
 from seesay.metrics.meteor import Meteor
 from seesay.metrics.mixture import MixedReward
 from seesay.recipe import Recipe, SelfCriticalStage, locate
-from seesay.tasks.pictures import cut_notice, open_stores, part_of, picture_digests, require_features
+from seesay.tasks.pictures import check_search, cut_notice, open_stores, part_of, picture_digests, require_features
 from seesay.text.ptb import tokenize
 from seesay.text.vocabulary import UNK, Vocabulary
 from seesay.training.folder import RunFolder
@@ -45,7 +45,7 @@ class Captions:
         records = read_records(source)
         train = part_of(records, "train", source)
         vocabulary = Vocabulary.load(folder.vocabulary) if begun else _words(train, recipe, source)
-        resolve(Decoding(**recipe.decoding.model_dump()), vocabulary)  # a word that is none is told before training
+        check_search(recipe, vocabulary)
         parts = {"train": train, "dev": part_of(records, "dev", source)}
         store, flipped = open_stores(recipe.data)
         sets = {

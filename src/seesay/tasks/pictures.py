@@ -8,10 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seesay.data.batches import CaptionSet
+from seesay.data.coco import remedy_for
 from seesay.data.features import FeatureStore
 from seesay.data.records import Record
+from seesay.decoding.numpy_scores import check_constraints
+from seesay.decoding.settings import Decoding, check_resolved, resolve
 from seesay.errors import DataError
-from seesay.recipe import Data, PictureWords, Questions, locate
+from seesay.recipe import AskRecipe, Data, PictureWords, Questions, Recipe, locate
+from seesay.text.vocabulary import Vocabulary
 
 
 def part_of(records: list[Record], name: str, source: Path) -> list[Record]:
@@ -20,7 +24,7 @@ def part_of(records: list[Record], name: str, source: Path) -> list[Record]:
     if not chosen:
         raise DataError(
             f"{source}: received {len(records):,} pictures, none of split '{name}'; expected some of 'train' to learn "
-            "from and some of 'dev' to choose the best epoch; change the split of a few."
+            f"from and some of 'dev' to choose the best epoch; {remedy_for(source) or 'change the split of a few'}."
         )
     return chosen
 
@@ -49,6 +53,13 @@ def require_features(source: str, sets: dict[str, CaptionSet]) -> None:
     for some in sets.values():
         for store in filter(None, (some.features, some.flipped)):
             store.require([record.file for record in some.records], source)
+
+
+def check_search(recipe: Recipe | AskRecipe, vocabulary: Vocabulary) -> None:
+    """RecipeError for a search that the trained model could not make: a word that is none, or its engine's limits."""
+    search = resolve(Decoding(**recipe.decoding.model_dump()), vocabulary)
+    if recipe.training.engine == "numpy" and search.method != "consensus":
+        check_constraints(check_resolved(search))
 
 
 def cut_notice(source: str, what: str, sets: dict[str, CaptionSet], most: int, why: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,11 +30,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return keys
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, accepted: str = "") -> Any:
     """The content of a UTF-8 JSON file (a leading byte order mark is allowed).
 
     Raises DataError, in one line that names the file, when it cannot be opened, is not UTF-8 or not JSON, repeats a
-    key within an object, or holds half of a surrogate pair (which no file or terminal can print).
+    key within an object, or holds half of a surrogate pair (which no file or terminal can print). `accepted` lists the
+    kinds of files that could stand there: a file in another format, such as CSV, is then told of them.
 
     >>> read_json("no-such-file.json")
     Traceback (most recent call last):
@@ -51,10 +53,23 @@ def read_json(path: Path | str) -> Any:
     except RecursionError:
         reason = "nested too deeply; expected a flat JSON file; check that it is the right file."
     except ValueError as error:
-        reason = f"not valid JSON ({str(error)[:100]}); expected a complete JSON file; write or download it again."
+        reason = _other_format(text, error, accepted) if accepted else ""
+        reason = (
+            reason or f"not valid JSON ({str(error)[:100]}); expected a complete JSON file; write or download it again."
+        )
     else:
         return content
     raise DataError(f"{path}: {reason}")
+
+
+def _other_format(text: str, error: ValueError, accepted: str) -> str:
+    """What to say of a file that was never meant to be one JSON value; "" of one that is merely faulty."""
+    first = text.strip().partition("\n")[0]
+    if first and first[0] not in "[{":
+        return f"not JSON, its first line is {first[:40]!r}; expected {accepted}; convert it to one of these."
+    if re.match(r"Extra data: line (?!1 )", str(error)):
+        return f"one JSON value a line; expected {accepted}; convert it to one of these."
+    return ""
 
 
 class Kind(NamedTuple):

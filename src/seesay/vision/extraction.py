@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
-from seesay.data.images import find_pictures, open_picture, to_squares
+from seesay.data.images import find_pictures, find_unread, open_picture, to_squares
 from seesay.errors import DataError
 from seesay.vision.encoders import Encoder, encoder_name, load_encoder
 
@@ -22,11 +23,15 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What an extraction did: pictures made now, there already, and left out with the reason (id -> one line)."""
+    """What an extraction did: pictures made now, there already, and left out with the reason (id -> one line).
+
+    `unread` counts by suffix what looks like a picture of a kind that is not read: such files are passed over.
+    """
 
     made: int
     kept: int
     skipped: dict[str, str]
+    unread: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def nothing_to_do(self) -> bool:
@@ -68,13 +73,14 @@ def extract(
     """
     folder, output = Path(folder), Path(output)
     ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
+    unread = dict(sorted(Counter(path.suffix.lower() for path in find_unread(folder)).items()))
     encoder = encoder or load_encoder(encoder_name(mirrored, two_scales), flipped)
     faults: dict[str, DataError] = {}
     with open_writer(output, ids, encoder.regions, encoder.size, encoder.name, encoder.flipped) as writer:
         missing = writer.missing()
         if not missing:
             writer.finish()  # a process killed at the very end has left it unsealed
-            return Summary(0, len(ids), {})
+            return Summary(0, len(ids), {}, unread)
         done = len(ids) - len(missing)
         progress(done, len(ids))
         for batch in _encoded(folder, missing, encoder, batch_size, threads or usable_cores()):
@@ -86,7 +92,7 @@ def extract(
             raise DataError(f"{folder}: none of its {len(ids):,} pictures can be read; the first: {faults[ids[0]]}")
         writer.finish()
     skipped = {name: str(faults[name]) for name in sorted(faults)}
-    return Summary(len(missing) - len(faults), len(ids) - len(missing), skipped)
+    return Summary(len(missing) - len(faults), len(ids) - len(missing), skipped, unread)
 
 
 def _store(writer: FeatureWriter, batch: Batch, on_bad: str) -> None:
