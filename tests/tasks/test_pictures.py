@@ -74,7 +74,7 @@ def test_annotations_alone_lack_a_split_and_are_told_of_the_folder(tmp_path: Pat
     with pytest.raises(DataError) as caught:
         part_of(RECORDS, "dev", path)
     assert str(caught.value) == (
-        f"{path}: received 2 pictures, none of split 'dev'; expected some of 'train' to learn from and some of 'dev' to "
-        "choose the best epoch; a file of COCO annotations is all of one split, which its name says; give the folder "
-        "that holds both captions_train*.json and captions_val*.json."
+        f"{path}: received 2 pictures, none of split 'dev'; expected some of 'train' to learn from and some of 'dev' "
+        "to choose the best epoch; a file of COCO annotations is all of one split, which its name says; give the "
+        "folder that holds both captions_train*.json and captions_val*.json."
     )
