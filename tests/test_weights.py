@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import math
 import pickle
@@ -362,9 +363,16 @@ def test_what_is_no_state_dict_is_one_line(tmp_path: Path, capsys: pytest.Captur
             {"a": datetime.date(2020, 1, 1)},
             "it holds objects of datetime.date, which are neither tensors nor plain values",
         ),
-        ({"a": "text", "b": [Payload()]}, "it holds objects of "),
+        (
+            {"datetime": 1, "a": ["date"], "b": datetime.date(2020, 1, 1)},
+            "it holds objects of datetime.date, which are neither tensors nor plain values",
+        ),
+        (
+            {"a": "text", "b": [Payload()]},
+            "it holds objects of {builtins}.print, which are neither tensors nor plain values",
+        ),
     ],
-    ids=["date", "function"],
+    ids=["date", "texts met before", "function"],
 )
 def test_a_plain_pickle_is_one_line_that_names_its_first_object(
     content: dict[str, Any], reason: str, protocol: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -373,11 +381,23 @@ def test_a_plain_pickle_is_one_line_that_names_its_first_object(
     path.write_bytes(pickle.dumps(content, protocol=protocol))
     with pytest.raises(CheckpointError) as fault:
         read_state_dict(path)
+    reason = reason.format(builtins="__builtin__" if protocol == 2 else "builtins")  # as Python 2 called it
     assert str(fault.value).startswith(f"{path}: not plain weights saved by torch ({reason}")
     assert str(fault.value).endswith(
         "); nothing in it was run; expected a state dict: tensors by name, as torch.save writes them."
     )
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("cut", [-100, 300, 60])
+def test_a_file_of_old_releases_of_torch_that_is_cut_short_is_said_to_be(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    weights = collections.OrderedDict((f"layer.{n}", torch.zeros(9, 9)) for n in range(20))
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+    assert read_state_dict(path).keys() == weights.keys()
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(CheckpointError, match=r"saved by torch \(it is damaged or cut short; download it again\)"):
+        read_state_dict(path)
 
 
 def test_a_plain_pickle_without_objects_is_said_to_be_one(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def _check_own(output: Path, recipe: Recipe) -> None:
         if len(set(paths)) == 1:
             return
     raise CheckpointError(
-        f"{output}: holds another run than the demonstration's; expected a new folder, or one that 'seesay demo' made; "
-        "choose another -o."
+        f"{output}: holds another run than the demonstration's; expected a new folder, or one that 'seesay demo' "
+        "made when it was started from the same directory; choose another -o."
     )
 
 

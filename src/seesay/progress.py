@@ -88,7 +88,7 @@ def describe_extraction(path: Path, summary: Summary) -> list[str]:
     unread = sum(summary.unread.values())
     files = "1 file was" if unread == 1 else f"{unread:,} files were"
     told = f"{files} not looked at ({', '.join(summary.unread)}): JPEG, PNG, WebP, GIF and BMP are read"
-    last = [f"{path}: {told}; save as one of these what should be in it."] if unread else []
+    last = [f"{path}: {told}; convert those that should be described."] if unread else []
     if summary.nothing_to_do:
         return [f"{path}: complete already with {summary.kept:,} pictures; nothing to do.", *last]
     kept = f", {summary.kept:,} were there before" if summary.kept else ""

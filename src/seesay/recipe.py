@@ -114,7 +114,7 @@ def find_recipe(name: str) -> Path:
     named = "/" not in name or (name == f"recipes/{bare}.toml" and "/" not in bare)
     if named and bare in own:
         return own[bare]
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         raise RecipeError(f"{name}: received a folder; expected a recipe, a file in TOML; name the file in it.")
     if named:
         raise RecipeError(f"{name}: no such file, nor a recipe of seesay's own. {UnknownName('recipe', bare, own)}")

@@ -142,11 +142,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}
 
 
+# What torch's files began with before they were zip archives: a number that it wrote as a pickle of its own.
+_OLD_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
 def _reason(path: Path, told: str) -> str:
     """Why torch refused a file, in a few words of ours: its own are for those who program with it."""
-    found = re.search(r"GLOBAL ([\w.]+)", told)
+    found = re.search(r"GLOBAL (\w+\.[\w.]+)", told)  # of what Python 2 called built in, torch names no module
     pickled = _begins(path, b"\x80")  # what every pickle since Python 2.3 begins with
     foreign = found[1] if found else _first_object(path) if pickled else ""
+    if _begins(path, _OLD_START) and (not found or "end of" in told or "unexpected EOF" in told):
+        return "it is damaged or cut short; download it again"
     if foreign:
         return f"it holds objects of {foreign}, which are neither tensors nor plain values"
     if pickled:
@@ -163,15 +169,25 @@ def _begins(path: Path, start: bytes) -> bool:
 def _first_object(path: Path) -> str:
     """The first class or function that a pickle names, read off its instructions without running one; "" for none."""
     texts: list[str] = []
+    memo: dict[int, str | None] = {}  # what a later instruction may ask for again
+    last: str | None = None
     try:
         with path.open("rb") as file:
             for instruction, value, _ in pickletools.genops(file):
-                if instruction.name == "GLOBAL":
+                name = instruction.name
+                if name == "GLOBAL":
                     return str(value).replace(" ", ".")
-                if instruction.name == "STACK_GLOBAL":
+                if name == "STACK_GLOBAL":
                     return ".".join(texts[-2:])
-                if isinstance(value, str):
-                    texts.append(value)
+                if name == "MEMOIZE":
+                    memo[len(memo)] = last
+                elif name.endswith("PUT"):
+                    memo[int(str(value))] = last
+                else:
+                    last = (
+                        memo.get(int(str(value))) if name.endswith("GET") else value if isinstance(value, str) else None
+                    )
+                    texts += [last] if last is not None else []
     except Exception:  # not a pickle, or one cut short: it may raise anything
         return ""
     return ""

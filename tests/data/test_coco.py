@@ -128,7 +128,27 @@ def test_two_files_of_one_split_in_a_folder(tmp_path: Path) -> None:
 
 def test_only_annotations_have_a_remedy_of_their_own(tmp_path: Path) -> None:
     assert remedy_for(written(tmp_path, COCO)).startswith("a file of COCO annotations is all of one split, which its ")
-    assert remedy_for(written(tmp_path, KARPATHY)) == remedy_for(tmp_path) == remedy_for(tmp_path / "none.json") == ""
+    for other in (written(tmp_path, KARPATHY), tmp_path / "none", tmp_path / "none.json"):
+        assert remedy_for(other) == ""
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "captions_train2017.json").write_text(json.dumps(COCO), encoding="utf-8")
+    assert remedy_for(tmp_path / "half") == "put the other one of captions_train*.json and captions_val*.json beside it"
+
+
+def test_a_folder_s_files_are_annotations(tmp_path: Path) -> None:
+    (tmp_path / "captions_train2017.json").write_text(json.dumps(COCO), encoding="utf-8")
+    (tmp_path / "captions_val2017.json").write_text('[{"file": "a.jpg", "split": "train", "captions": ["A dog."]}]')
+    with pytest.raises(
+        DataError, match=r"captions_val2017\.json: received no COCO annotations; expected an object with"
+    ):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize(("file", "shown"), [(5, "5"), (None, "null"), (["a"], "a list")])
+def test_a_filename_that_is_no_text_is_shown(file: Any, shown: str, tmp_path: Path) -> None:
+    image = {"filename": file, "split": "train", "sentences": [{"raw": "A dog."}]}
+    with pytest.raises(DataError, match=rf"image 1: .*{shown}"):
+        read_records(written(tmp_path, {"images": [image]}))
 
 
 def test_paths_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def test_a_name_with_the_wrong_folder_is_told_the_right_one(grids: Path) -> None
     with pytest.raises(DataError) as caught:
         FeatureStore(grids).require(["photos/d.jpg"], "captions.json")
     assert str(caught.value) == (
-        f"captions.json: picture photos/d.jpg has no features in {grids} (5 pictures); did you mean d.jpg? Expected "
-        "the path within the folder of the pictures, as there; correct the name, or run 'seesay features' over the "
+        f"captions.json: picture photos/d.jpg has no features in {grids} (5 pictures); did you mean d.jpg? Names "
+        "are paths from the folder of the pictures on; correct the name, or run 'seesay features' over the "
         "folder again if the picture is new."
     )
 

@@ -50,7 +50,15 @@ def test_a_star_stands_for_the_label(tmp_path: Path) -> None:
 def test_packed_files_are_read_as_they_are(tmp_path: Path) -> None:
     for name, text in (("rt.pos.gz", "one\r\ntwo\n"), ("rt.neg.gz", "three\n"), ("plain", "pos\ta\n")):
         (tmp_path / name).write_bytes(gzip.compress(text.encode(), mtime=0))
-    assert pairs(read_labelled(tmp_path / "rt.*.gz")) == [("neg", "three"), ("pos", "one"), ("pos", "two")]
+    for pattern in ("rt.*.gz", "rt.*"):
+        assert pairs(read_labelled(tmp_path / pattern)) == [("neg", "three"), ("pos", "one"), ("pos", "two")]
+    (tmp_path / "rt.pos").write_text("four\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"rt\.pos\.gz: received texts of the label 'pos', as rt\.pos has; keep one"):
+        read_labelled(tmp_path / "rt.*")
+    (tmp_path / "all").mkdir()
+    for label in ("neg", "pos"):
+        (tmp_path / "all" / f"{label}.txt.gz").write_bytes(gzip.compress(b"a text\n"))
+    assert pairs(read_labelled(tmp_path / "all")) == [("neg", "a text"), ("pos", "a text")]
     assert pairs(read_labelled(tmp_path / "plain")) == [("pos", "a")]
     (tmp_path / "plain").write_bytes(gzip.compress(b"pos\ta\n")[:-3])
     with pytest.raises(DataError, match=r"plain: received a file packed by gzip, a damaged or unfinished one"):

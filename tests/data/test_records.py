@@ -79,9 +79,12 @@ def test_file_names_are_kept_as_spelt_but_for_empty_steps(tmp_path: Path) -> Non
 
 FAULTS = [
     ([], "received no record; expected at least one picture with captions; add some."),
-    (3, "received 3; expected a list of {file, split, captions}, COCO annotations or a Karpathy split file; "),
-    ({}, "received an object; expected a list of {file, split, captions}, COCO annotations or a Karpathy split file; "),
-    ({"x": 1}, "received an object with 'x'; expected a list of {file, split, captions}, COCO annotations or a "),
+    (3, "received 3; expected a list of {file, split, captions}, COCO annotations, a Karpathy split file, or "),
+    (
+        {},
+        "received an object; expected a list of {file, split, captions}, COCO annotations, a Karpathy split file, or ",
+    ),
+    ({"x": 1}, "received an object with 'x'; expected a list of {file, split, captions}, COCO annotations, a "),
     ([GOOD, 5], "record 2: received 5; expected an object; check that the file is whole."),
     ([{}], "record 1: received no key; expected 'file', 'split' and 'captions'; add 'file' and "),
     ([{"image_id": 1, "caption": "A dog"}], "record 1: received 'image_id', 'caption'; expected 'file', 'split' and "),
@@ -165,6 +168,12 @@ def test_a_file_in_another_format_is_told_what_is_read(tmp_path: Path, content: 
         f"{expected}expected a list of {{file, split, captions}}, COCO annotations, a Karpathy split file, or "
         "Flickr8k's token file; convert it to one of these."
     )
+
+
+def test_a_bracket_too_many_is_not_another_format(tmp_path: Path) -> None:
+    path = tmp_path / "captions.json"
+    path.write_text(f"{json.dumps([GOOD], indent=1)}]\n", encoding="utf-8")
+    assert message(path).startswith("not valid JSON (Extra data: line ")
 
 
 def test_no_file_and_a_folder_without_captions(tmp_path: Path) -> None:

@@ -303,5 +303,5 @@ def test_karpathy_pictures_go_by_the_same_ids_as_in_training(tmp_path: Path) -> 
     names = ["png/1.png", "tiny/1.png", "2.png", "3"]
     assert list(read_references(path, "val")) == [record.id for record in read_records(path)] == names
     path = written(tmp_path, {"images": [image(filename="1.png", filepath=5)]})
-    with pytest.raises(DataError, match=r"entry 1 has the filename None; expected a whole number or a name"):
+    with pytest.raises(DataError, match=r"entry 1 has the filepath 5; expected a path"):
         read_references(path)

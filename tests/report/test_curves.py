@@ -97,6 +97,11 @@ def test_the_axis_of_epochs_has_whole_numbers_alone(first: float, last: float) -
     assert places and all(place.isdecimal() for place in places)
 
 
+def test_an_axis_within_one_epoch_keeps_its_numbers() -> None:
+    svg = curves.chart("Rate", [Line("rate", [(0.1, 1.0), (0.95, 2.0)])], "epoch")
+    assert re.findall(rf'y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">([^<]*)<', svg) == ["0.2", "0.4", "0.6", "0.8"]
+
+
 def test_a_faint_curve_is_named_beside_the_others_without_a_number() -> None:
     svg = curves.chart("Loss", [Line("each step", [(0.5, 7.0), (2.5, 3.1)], "faint"), FALLING], "epoch")
     names = {name: float(y) for y, name in re.findall(r'<text class="\w+" x="262.0" y="([\d.]+)">([^<]*)<', svg)}

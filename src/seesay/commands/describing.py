@@ -98,7 +98,8 @@ def caption(
     further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
     told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
     listed = []
-    with as_typed({"beam": beam, "candidates": drawn, "wanted": n_best if n_best > 1 else None, **drawing, **further}):
+    typed = {"beam": beam, "candidates": drawn, "wanted": n_best if n_best > 1 else None, **drawing, **further}
+    with as_typed(typed | {"sample": sample or None, "consensus": consensus or None}):
         decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus, drawn)
         for photo, some in captioner.stream(photos, decoding, seed, told):
             if as_json:
@@ -157,7 +158,8 @@ def evaluate(
                 evaluate_asker(run, split, search, json_file)
         case _:
             drawing = {"candidates": drawn, "temperature": temperature}
-            with as_typed({key: value for key, value in (search | drawing).items() if key != "method"}):
+            typed = {key: value for key, value in (search | drawing).items() if key != "method"}
+            with as_typed(typed | {"consensus": consensus or None}):
                 _evaluate_captioner(run, split, search, consensus, drawing, captions, features, precision, json_file)
 
 

@@ -104,6 +104,8 @@ def _by_recipe(events: Iterator[Event], file: Path) -> Iterator[Event]:
     try:
         yield from events
     except (RecipeError, UnknownName) as fault:
+        if isinstance(fault, UnknownName) and not str(fault).startswith("Unknown"):  # it names a file of its own
+            raise
         raise RecipeError(f"{file}: {fault}") from None
 
 

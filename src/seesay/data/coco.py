@@ -63,6 +63,8 @@ def annotation_files(folder: Path) -> list[Path]:
 
 def remedy_for(path: Path) -> str:
     """What to do where a split is missing, if `path` holds COCO annotations, which are all of one split; else ""."""
+    if path.is_dir() and annotation_files(path):
+        return "put the other one of captions_train*.json and captions_val*.json beside it"
     content = read_json(path) if path.suffix == ".json" and path.is_file() else None
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         return ""
@@ -92,5 +94,6 @@ def karpathy_entries(content: dict[str, Any], path: Path) -> list[Entry]:
         if not isinstance(folder, str):
             raise fault(path, where, f"the folder is {shown(folder)}; expected a path", "correct its 'filepath'")
         split = field(image, "split", path, where)
-        entries.append(Entry(where, karpathy_id(image), karpathy_file(image), split, captions))
+        file = karpathy_file(image) or image["filename"]  # what is no text is refused as it stands
+        entries.append(Entry(where, karpathy_id(image) if "cocoid" in image else file, file, split, captions))
     return entries

@@ -113,7 +113,7 @@ class FeatureStore:
         asked = f"{source}: picture {name} has no features in {where}" if source else f"{where}: no features of {name}"
         if near := self._names.nearest(name):
             return DataError(
-                f"{asked}; did you mean {near}? Expected the path within the folder of the pictures, as there; "
+                f"{asked}; did you mean {near}? Names are paths from the folder of the pictures on; "
                 "correct the name, or run 'seesay features' over the folder again if the picture is new."
             )
         return DataError(f"{asked}; expected those of every picture; run 'seesay features' over its folder again.")

@@ -92,7 +92,7 @@ def _sequence(where: str, name: str, arrays: Arrays, size: int | None) -> Frames
         real = np.asarray(frames, dtype=np.float32)
     if not np.isfinite(real).all():
         raise DataError(
-            f"{where}: received a number that is not finite in single precision; expected others; correct it."
+            f"{where}: received a number that is not finite in single precision; expected finite ones; correct it."
         )
     texts = tuple(str(label) for label in labels.tolist())
     if not all(map(str.strip, texts)):

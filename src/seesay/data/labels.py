@@ -22,6 +22,8 @@ import numpy as np
 from seesay.data.packed import read_content
 from seesay.errors import DataError
 
+_PACKED = ".gz"
+
 Told = Callable[[str], None]  # hears what is wrong with a line that is then left out
 
 
@@ -116,7 +118,10 @@ def _too_few(first: Labelled, count: int, shares: Sequence[float]) -> str:
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """The files to read, each with the label of its texts; the empty string where its lines say it."""
+    """The files to read, each with the label of its texts; the empty string where its lines say it.
+
+    The `.gz` of a packed file is no part of its label, nor need a pattern have it.
+    """
     pattern = path / "*.txt" if path.is_dir() else path
     if "*" not in pattern.name or path.is_file():
         yield "", path
@@ -124,11 +129,19 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     before, _, after = pattern.name.partition("*")
     if "*" in after or "*" in str(pattern.parent):
         raise DataError(f"{path}: received several '*'; expected one, in the last part, that stands for the label.")
-    files = sorted(pattern.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}"))
-    labels = [(file.name.removeprefix(before).removesuffix(after), file) for file in files if file.is_file()]
-    if not any(label for label, _ in labels):
+    after = after.removesuffix(_PACKED)
+    found: dict[str, Path] = {}
+    for file in sorted(pattern.parent.glob(f"{glob.escape(before)}*")):
+        name = file.name.removesuffix(_PACKED)
+        label = name.removeprefix(before).removesuffix(after)
+        if not label or not name.endswith(after) or not file.is_file():
+            continue
+        if label in found:
+            raise DataError(f"{file}: received texts of the label {label!r}, as {found[label].name} has; keep one.")
+        found[label] = file
+    if not found:
         raise DataError(f"{pattern}: received no such file; expected one for each label; check the path.")
-    yield from ((label, file) for label, file in labels if label)
+    yield from sorted(found.items())
 
 
 def _labelled(label: str, line: str, place: str) -> Labelled | str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -33,16 +34,14 @@ def read_content(path: Path, expected: str) -> bytes:
 
 
 def _unpacked(path: Path, content: bytes) -> bytes:
-    """What a file packed by gzip holds, as far as it is whole and not larger than anyone's sentences."""
-    found, whole = b"", True
-    while content and whole and len(found) < _LARGEST:  # it may be several, one after the other
-        unpacker = zlib.decompressobj(wbits=31)
-        with contextlib.suppress(zlib.error):
-            found += unpacker.decompress(content, _LARGEST - len(found))
-        content, whole = unpacker.unused_data, unpacker.eof
-    if whole and not content:
-        return found
-    large = len(found) >= _LARGEST
-    reason = f"more than {_LARGEST:,} bytes" if large else "a damaged or unfinished one"
-    remedy = "unpack it with gunzip, and cut it" if large else "download or pack it again"
+    """What a file packed by gzip holds, in one piece or several, as far as it is whole and no larger than allowed."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            found = file.read(_LARGEST + 1)
+    except (EOFError, OSError, zlib.error):
+        reason, remedy = "a damaged or unfinished one", "download or pack it again"
+    else:
+        if len(found) <= _LARGEST:
+            return found
+        reason, remedy = f"more than {_LARGEST:,} bytes", "unpack it with gunzip, and cut it"
     raise DataError(f"{path}: received a file packed by gzip, {reason}; expected a whole one; {remedy}.")

@@ -94,7 +94,15 @@ def _joined(folder: Path) -> list[Entry]:
             f"{folder}: a folder without {flickr.TOKEN_FILE} and without COCO's captions_train*.json and "
             "captions_val*.json; expected a caption file; give the path of the file."
         )
-    return [entry._replace(where=f"{part.name}: {entry.where}") for part in parts for entry in _entries(part)]
+    return [entry._replace(where=f"{part.name}: {entry.where}") for part in parts for entry in _annotated(part)]
+
+
+def _annotated(part: Path) -> list[Entry]:
+    """The entries of one of COCO's files: a list of another kind, which names splits itself, is no such file."""
+    content = read_json(part)
+    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
+        raise DataError(f"{part}: received no COCO annotations; expected an object with 'images' and 'annotations'.")
+    return coco.annotation_entries(content, part)
 
 
 def _entries(path: Path) -> list[Entry]:
@@ -109,10 +117,7 @@ def _entries(path: Path) -> list[Entry]:
     if "images" in keys:
         return coco.karpathy_entries(content, path)
     received = f"an object with {', '.join(sorted(map(repr, keys))[:8]) or 'no key'}" if keys else shown(content)
-    raise DataError(
-        f"{path}: received {received}; expected a list of {{file, split, captions}}, COCO annotations or a Karpathy "
-        "split file; convert it to one of these."
-    )
+    raise DataError(f"{path}: received {received}; expected {_ACCEPTED}; convert it to one of these.")
 
 
 def _start(path: Path) -> bytes:

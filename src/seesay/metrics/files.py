@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from seesay.errors import DataError
 from seesay.files import replace_file, write_json
 from seesay.text.json_file import read_json
-from seesay.text.names import Names, karpathy_id
+from seesay.text.names import Names, karpathy_file
 from seesay.text.splits import canonical_split
 
 _Captions = TypeVar("_Captions", str, list[str])
@@ -86,6 +86,8 @@ def read_pair(
             other = results if path is references else references
             count = "picture" if len(lacking) == 1 else "pictures"
             advice = "--subset or --split scores a part" if path is results else "give the references of these results"
+            if path is references and (near := Names(human).nearest(lacking[0])):
+                advice = f"perhaps {near} is meant"
             raise DataError(
                 f"{path}: no caption of picture {lacking[0]} ({len(lacking):,} {count} in all); expected the same "
                 f"ids as in {other}; {advice}."
@@ -161,22 +163,29 @@ def _items(content: list[Any], path: Path | str) -> Iterator[tuple[str, dict[str
 
 def _picture(item: dict[str, Any], path: Path | str, where: str) -> str:
     if "sentences" in item:  # Karpathy's, whose "imgid" and "sentids" are of no use outside the file
-        key = "cocoid" if "cocoid" in item else "filename"
-        return _named(karpathy_id(item), item, key, path, where)
+        faulty = "filepath" if isinstance(item.get("filename"), str) and karpathy_file(item) is None else "filename"
+        key = "cocoid" if "cocoid" in item else faulty
+        if key == "filepath":
+            raise _fault(path, f"{where} has the filepath {item[key]!r:.60}", "a path")
+        name = item.get(key) if key == "cocoid" or karpathy_file(item) is None else karpathy_file(item)
+        return _named(name, item, key, path, where)
     return _id(item, next((key for key in ("id", "image_id") if key in item), "file"), path, where)
 
 
 def _of_split(
     items: Iterator[tuple[str, dict[str, Any]]], path: Path | str, split: str | None, remedy: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    seen, found = dict[str, None](), False
+    seen, found, any_at_all = dict[str, None](), False, False
     for where, item in items:
+        any_at_all = True
         if "split" in item:
             seen[str(item["split"])] = None
         if split is None or _is_split(item.get("split"), split):
             found = True
             yield where, item
     if split is not None and not found:
+        if not any_at_all:
+            raise _fault(path, "no caption at all", "one picture or more")
         if not seen:
             _no_splits(path, split)
         near = get_close_matches(split, seen, n=1)

@@ -55,7 +55,7 @@ def choose(items: Sequence[Item], each: int = EACH) -> list[Group]:
 
 
 def photo_in(pictures: Path, name: str) -> Photo:
-    """A photograph of the folder that a run's recipe names; DataError that says whence the folder where it lacks it."""
+    """A photograph of the folder that a run's recipe names; DataError that names data.pictures where it is not."""
     file = picture_path(pictures, name)
     if not file.exists():
         raise DataError(

@@ -142,9 +142,8 @@ def _axes(plane: _Plane, x_name: str, whole_x: bool = False, whole_y: bool = Fal
         y = plane.y(value)
         yield f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{number(value)}</text>'
-    for value in ticks(plane.x_low, plane.x_high, most=6):
-        if whole_x and value != int(value):
-            continue
+    values = ticks(plane.x_low, plane.x_high, most=6)
+    for value in ([one for one in values if one == int(one)] if whole_x else []) or values:
         x = plane.x(value)
         yield f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{number(value)}</text>'
     middle = (LEFT + right) / 2

@@ -151,7 +151,7 @@ def _expect_settings(group: Group) -> None:
     for name, value in group.items():
         numbers = tuple(value) if name == "betas" and isinstance(value, tuple | list) else (value,)
         if name != "params" and not all(isinstance(number, _NUMBERS) for number in numbers):
-            raise DataError(f"{name}: received {value!r:.60}; expected a number.")
+            raise DataError(f"{name}: received {value!r:.60}; expected a number, not an array.")
         if name == "betas" and len(numbers) != 2:
             raise DataError(f"betas: received {value}; expected two.")
         if name in ("lr", "eps", "weight_decay") and not value >= 0:

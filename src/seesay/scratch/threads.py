@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
+
 from seesay.cores import usable_cores
 from seesay.errors import DataError
 
@@ -43,9 +45,9 @@ def set_num_threads(count: int) -> None:
     >>> set_num_threads(before)
     """
     global _threads
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise DataError(f"threads: expected a whole number from 1, received {count!r:.60}.")
-    _threads = count
+    _threads = int(count)
 
 
 @cache

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,9 +66,17 @@ def _other_format(text: str, error: ValueError, accepted: str) -> str:
     first = text.strip().partition("\n")[0]
     if first and first[0] not in "[{":
         return f"not JSON, its first line is {first[:40]!r}; expected {accepted}; convert it to one of these."
-    if re.match(r"Extra data: line (?!1 )", str(error)):
+    if str(error).startswith("Extra data") and _is_json(first):
         return f"one JSON value a line; expected {accepted}; convert it to one of these."
     return ""
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class Kind(NamedTuple):

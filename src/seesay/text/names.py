@@ -15,6 +15,9 @@ from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+_NUMBERS = re.compile(r"\d+")
+_COMPARED = 1000  # names that are compared letter by letter, to suggest one: more would take seconds
+
 
 def composed(name: str) -> str:
     """The name with every accent put together with its letter, which is how two spellings of one name compare.
@@ -78,11 +81,15 @@ class Names:
 
         Names whose numbers differ are of different pictures, however alike they look.
         """
-        same = [each for each in self._names if _file_of(each) == _file_of(name)]
-        if same:
-            return max(same, key=lambda each: (_common_end(each, name), SequenceMatcher(None, each, name).ratio()))
-        numbers = re.findall(r"\d+", name)
-        alike = {_stem_of(each): each for each in self._names if re.findall(r"\d+", each) == numbers}
+        file = _file_of(name)
+        if same := [each for each in self._names if _file_of(each) == file]:
+            ends = [_common_end(each, name) for each in same]
+            nearest = [each for each, end in zip(same, ends, strict=True) if end == max(ends)][:_COMPARED]
+            return max(nearest, key=lambda each: SequenceMatcher(None, each, name).ratio())
+        numbers = _numbers_of(name)
+        alike = {_stem_of(each): each for each in self._names if _numbers_of(each) == numbers}
+        if len(alike) > _COMPARED:
+            return None
         near = get_close_matches(_stem_of(name), alike, n=1, cutoff=0.75)
         return alike[near[0]] if near else None
 
@@ -92,23 +99,27 @@ def picture_path(folder: Path, file: str) -> Path:
 
     Where nothing of that name is there, under any spelling or under two, it is `folder / file` as given.
     """
-    exact = folder / file
-    if exact.exists() or file.isascii():
-        return exact
-    place = folder
-    for part in PurePosixPath(file).parts:
-        try:
+    exact = place = folder / file
+    try:
+        if exact.exists() or file.isascii():
+            return exact
+        place = folder
+        for part in PurePosixPath(file).parts:
             found = part if (place / part).exists() else Names(os.listdir(place)).find(part)
-        except OSError:
-            return exact
-        if found is None:
-            return exact
-        place = place / found
+            if found is None:
+                return exact
+            place = place / found
+    except OSError:  # a name longer than the disk has any, a folder that may not be looked into
+        return exact
     return place
 
 
 def _file_of(name: str) -> str:
     return composed(PurePosixPath(name).name).casefold()
+
+
+def _numbers_of(name: str) -> list[str]:
+    return _NUMBERS.findall(name)
 
 
 def _stem_of(name: str) -> str:
