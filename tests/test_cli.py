@@ -687,10 +687,10 @@ def test_features_tells_of_pictures_of_kinds_that_are_not_read(place: Place, see
     for name in ("a.HEIC", "more/b.tif", "c.tif", ".d.tif", "notes.txt"):
         place.file(f"mixed/{name}", b"x")
     output = place.tmp / "x.h5"
-    said = f"{output}: 3 files were not looked at (.heic, .tif): JPEG, PNG, WebP, GIF and BMP are read; save as one of "
-    for first in (f"{output}: features of 1 pictures", f"{output}: complete already with 1 pictures; nothing to do."):
+    said = f"{output}: 3 files were not looked at (.heic, .tif): JPEG, PNG, WebP, GIF and BMP are read; convert "
+    for first in (f"{output}: features of 1 picture", f"{output}: complete already with 1 picture; nothing to do."):
         done = seesay("features", place.tmp / "mixed", "-o", output)
-        assert done.code == 0 and done.out.splitlines() == [first, f"{said}these what should be in it."]
+        assert done.code == 0 and done.out.splitlines() == [first, f"{said}those that should be described."]
 
 
 def test_ctrl_c_while_training_names_the_run(place: Place, seesay: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,11 +90,15 @@ def describe_extraction(path: Path, summary: Summary) -> list[str]:
     told = f"{files} not looked at ({', '.join(summary.unread)}): JPEG, PNG, WebP, GIF and BMP are read"
     last = [f"{path}: {told}; convert those that should be described."] if unread else []
     if summary.nothing_to_do:
-        return [f"{path}: complete already with {summary.kept:,} pictures; nothing to do.", *last]
+        return [f"{path}: complete already with {_pictures(summary.kept)}; nothing to do.", *last]
     kept = f", {summary.kept:,} were there before" if summary.kept else ""
     skipped = f", {len(summary.skipped):,} left out:" if summary.skipped else ""
-    lines = [f"{path}: features of {summary.made:,} pictures{kept}{skipped}"]
+    lines = [f"{path}: features of {_pictures(summary.made)}{kept}{skipped}"]
     return lines + [f"  {reason}" for reason in summary.skipped.values()] + last
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def print_scores(result: Evaluation) -> None:
