@@ -633,7 +633,7 @@ def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) 
     place.file("mixed/good.jpg", place.photo.read_bytes())
     place.file("mixed/text.jpg", b"hello")
     done = seesay("features", place.tmp / "mixed", "-o", place.tmp / "x.h5", "--on-bad", "skip")
-    assert done.code == 0 and "text.jpg" in done.out and "1 pictures" in done.out
+    assert done.code == 0 and "text.jpg" in done.out and "features of 1 picture, 1 left out" in done.out
 
 
 def test_with_on_bad_skip_the_other_photographs_are_captioned(place: Place, seesay: Run) -> None:
