@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from seesay.errors import DataError
 from seesay.files import replace_file, write_json
 from seesay.text.json_file import read_json
-from seesay.text.names import Names, karpathy_file
+from seesay.text.names import Names, karpathy_file, karpathy_id
 from seesay.text.splits import canonical_split
 
 _Captions = TypeVar("_Captions", str, list[str])
@@ -167,8 +167,8 @@ def _picture(item: dict[str, Any], path: Path | str, where: str) -> str:
         key = "cocoid" if "cocoid" in item else faulty
         if key == "filepath":
             raise _fault(path, f"{where} has the filepath {item[key]!r:.60}", "a path")
-        name = item.get(key) if key == "cocoid" or karpathy_file(item) is None else karpathy_file(item)
-        return _named(name, item, key, path, where)
+        name = karpathy_id(item)
+        return _named(item.get(key) if name is None else name, item, key, path, where)
     return _id(item, next((key for key in ("id", "image_id") if key in item), "file"), path, where)
 
 

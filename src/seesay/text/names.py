@@ -99,7 +99,7 @@ def picture_path(folder: Path, file: str) -> Path:
 
     Where nothing of that name is there, under any spelling or under two, it is `folder / file` as given.
     """
-    exact = place = folder / file
+    exact = folder / file
     try:
         if exact.exists() or file.isascii():
             return exact
