@@ -37,6 +37,7 @@ from seesay.decoding.inference import prepare
 from seesay.decoding.search import decode
 from seesay.decoding.settings import Decoding
 from seesay.models import build
+from seesay.scratch.compiled import use_compiled
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
 WIDTH, LENGTH, VOCABULARY, SIZE = 5, 20, 10_201, 2048
@@ -62,7 +63,6 @@ class Ending:
     def tempered(self, logits: Tensor, tokens: Tensor, place: int) -> Tensor:
         if self.trained:
             return logits
-        logits.mul_(SHARP)
         logits[:, EOS] += -math.inf if self.never else SLOPE * (place - PLACE) + SPREAD * tokens.cos()
         return logits
 
@@ -145,6 +145,7 @@ def random(name: str, batch: int) -> tuple[Any, Tensor]:
     torch.manual_seed(0)
     settings = {"faithful": True} if name != "transformer" else {}
     model = build(name, settings, feature_size=SIZE, vocabulary_size=VOCABULARY)
+    model.decoder.head.weight.data.mul_(SHARP)
     return model.eval(), torch.randn(batch, REGIONS[name], SIZE).relu()
 
 
@@ -164,8 +165,10 @@ def compare(name: str, ending: Ending, features: Tensor, threads: int, rounds: i
     ways |= {key: (lambda one=one: fast(one, features, mask)) for key, one in endings.items()}
     with torch.no_grad():
         said = {key: way() for key, way in ways.items()}
+        use_compiled(False)  # torch counts its own operations alone
         with FlopCounterMode(display=False) as counter:
             ways["as trained"]()
+        use_compiled()
         medians = in_turns(ways | {"product": product}, rounds)
     own = 0 if threads > 1 else 1
     needed, best = counter.get_total_flops() / 1e9, PRODUCTS * 2.147 / medians.pop("product")[own]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from seesay.scratch.compiled.build import compiler, sources
+from seesay.scratch.compiled.build import RECURRENT, compiler
 
 PEAK = r"""
 #include <time.h>
@@ -45,7 +45,7 @@ def measured_peak() -> Callable[[], float]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "peak.c", Path(folder) / "peak.so"
         source.write_text(PEAK, encoding="utf-8")
-        flags = ["-O3", "-march=native", "-shared", "-fPIC", "-ffp-contract=fast", f"-I{sources()[0].parent}"]
+        flags = ["-O3", "-march=native", "-shared", "-fPIC", "-ffp-contract=fast", f"-I{RECURRENT.main.parent}"]
         subprocess.run([*compiler(), *flags, str(source), "-o", str(target)], check=True)
         function = ctypes.CDLL(str(target)).peak
     function.restype, function.argtypes = ctypes.c_double, [ctypes.c_long]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from seesay.decoding.settings import PRECISIONS, Decoding, Resolved
 from seesay.errors import DataError, RecipeError, UnknownName
 from seesay.models import build
 from seesay.nn.transformer import FeedForward, Shape
+from seesay.scratch.compiled import use_compiled
 from seesay.text.vocabulary import BOS, EOS
 
 SMALL = {"hidden_size": 32, "heads": 4, "layers": 2, "feedforward_size": 64, "dropout": 0.0}
@@ -35,6 +37,14 @@ SEARCHES = [
     Decoding("beam", 3, 8, no_repeat_ngram=2, min_length=3),
     Resolved("beam", 3, 8, required="a b", required_ids=(9, 20)),
 ]
+
+
+@pytest.fixture(params=[True, False], ids=["in C", "by oneDNN"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With the compiled kernels, where there are any, and without."""
+    use_compiled(request.param)
+    yield
+    use_compiled()
 
 
 class Words(NamedTuple):
@@ -153,7 +163,9 @@ def test_an_ensemble_says_the_mean_of_the_probabilities() -> None:
 
 @pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bf16", 0.03), ("int8", 0.03)])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_prepared_model_is_near_the_model_and_leaves_it_as_it_is(name: str, precision: str, near: float) -> None:
+def test_a_prepared_model_is_near_the_model_and_leaves_it_as_it_is(
+    name: str, precision: str, near: float, both_ways: None
+) -> None:
     model, (features, mask) = a_model(name), pictures()
     before = copy.deepcopy(model.state_dict())
     ready = prepare(model, precision)
@@ -168,7 +180,7 @@ def test_a_prepared_model_is_near_the_model_and_leaves_it_as_it_is(name: str, pr
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_eight_bits_are_whole_products_of_rounded_rows(bias: bool) -> None:
+def test_eight_bits_are_whole_products_of_rounded_rows(bias: bool, both_ways: None) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(48, 40, bias=bias)
     x = torch.randn(2, 3, 48) * torch.tensor([0.01, 1.0, 300.0]).unsqueeze(1)
@@ -184,7 +196,9 @@ def test_eight_bits_are_whole_products_of_rounded_rows(bias: bool) -> None:
 
 @pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bf16", 0.03), ("int8", 0.03)])
 @pytest.mark.parametrize("slope", [None, 0.0, 0.1])
-def test_what_follows_a_layer_is_done_within_it(slope: float | None, precision: str, near: float) -> None:
+def test_what_follows_a_layer_is_done_within_it(
+    slope: float | None, precision: str, near: float, both_ways: None
+) -> None:
     torch.manual_seed(0)
     after = {None: nn.Tanh(), 0.0: nn.ReLU(), 0.1: nn.LeakyReLU(0.1)}[slope]
     layers = nn.Sequential(nn.Linear(64, 48), after, nn.Linear(48, 8), nn.ReLU()).eval()
@@ -197,7 +211,9 @@ def test_what_follows_a_layer_is_done_within_it(slope: float | None, precision: 
 
 @pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bf16", 0.03), ("int8", 0.03)])
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_rows_go_through_two_layers_in_blocks_as_they_go_alone(norm: str, precision: str, near: float) -> None:
+def test_rows_go_through_two_layers_in_blocks_as_they_go_alone(
+    norm: str, precision: str, near: float, both_ways: None
+) -> None:
     torch.manual_seed(0)
     layers = nn.Sequential(FeedForward(Shape(64, 2, 128, 0.1, norm))).eval()
     ready, x = prepare(layers, precision), torch.randn(3, 2 * inference.BLOCK // 3 + 5, 64)
@@ -212,7 +228,7 @@ def test_rows_go_through_two_layers_in_blocks_as_they_go_alone(norm: str, precis
     assert ready(x[:0]).shape == (0, *x.shape[1:])
 
 
-def test_a_row_narrowed_for_one_layer_is_not_taken_for_another_s() -> None:
+def test_a_row_narrowed_for_one_layer_is_not_taken_for_another_s(both_ways: None) -> None:
     torch.manual_seed(0)
     ready = prepare(nn.ModuleList([nn.Linear(32, 32, bias=False), nn.Linear(32, 32, bias=False)]), "int8")
     x = torch.randn(4, 32)
@@ -230,6 +246,7 @@ def test_a_row_narrowed_for_one_layer_is_not_taken_for_another_s() -> None:
 
 def test_processors_without_the_instruction_take_seven_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "_multiplies_bytes", lambda: False)
+    monkeypatch.setattr(inference, "bytes_library", lambda: None)
     torch.manual_seed(0)
     layer, x = nn.Linear(64, 64), torch.randn(5, 64)
     ready = prepare(nn.Sequential(layer), "int8")

@@ -125,7 +125,7 @@ def test_narrower_vectors_have_the_same_results(
         pytest.skip(f"not on this processor: {fault}")
     if flags[0].endswith("v3") and "avx2" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         pytest.skip("no AVX2 on this processor")
-    monkeypatch.setattr(binding, "_found", narrow)
+    monkeypatch.setattr(binding.FINDER, "_found", narrow)
     assert narrow.lanes < 16
     for size in (5, 8, 37, 48):
         layer = KINDS[kind][0](6, size, num_layers=2, bidirectional=True, **KINDS[kind][1])

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from seesay.decoding.settings import PRECISIONS
 from seesay.errors import RecipeError, UnknownName
+from seesay.nn.compiled.linear8 import Panels, bytes_library
 from seesay.nn.transformer import FeedForward
 
 NUMBERS = 1 << 17  # narrowed at a time
@@ -170,14 +171,20 @@ class Packed8(nn.Module):
         self.bias = None if layer.bias is None else layer.bias.detach().float()
         self.scales = _largest(weight).squeeze(1) / 127
         whole = (weight / self.scales.unsqueeze(1)).round_().to(torch.int8)
-        self.weight = torch.ops.onednn.qlinear_prepack(whole, None)
-        self.zeros = torch.zeros(len(whole), dtype=torch.int32)
+        found = bytes_library()
+        self.panels = None if found is None else Panels(found, whole, self.scales, self.bias)
+        if found is None:
+            self.weight = torch.ops.onednn.qlinear_prepack(whole, None)
+            self.zeros = torch.zeros(len(whole), dtype=torch.int32)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """What the layer makes of x (..., I), in the type of x."""
         if not x.numel():
             return x.new_zeros(*x.shape[:-1], self.out_features)
+        if self.panels is not None:
+            y = self.panels(x.reshape(-1, x.shape[-1]).float(), self.slope)
+            return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
         whole, scale = self.narrowed(x)
         product, zero = torch.ops.onednn.qlinear_pointwise, self.narrowed.zero
         y = product(whole, 1.0, zero, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], "")

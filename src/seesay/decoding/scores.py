@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seesay.decoding.settings import NEVER
 from seesay.errors import DataError
+from seesay.nn.compiled import kernels
 from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 
 FOLDS = 16  # a row is folded so many times to find its best
@@ -39,9 +40,11 @@ def _plain_normalisers(logits: Tensor) -> Tensor:
 
     Rows where that went wrong, each for itself, are done again.
     """
-    found, room = logits.new_empty(len(logits)), logits.new_empty(min(ROWS, len(logits)), logits.shape[1])
-    for some, into in zip(logits.split(ROWS), found.split(ROWS), strict=True):
-        torch.sum(torch.exp(some, out=room[: len(some)]), -1, out=into)
+    found = kernels.exponential_sums(logits)
+    if found is None:
+        found, room = logits.new_empty(len(logits)), logits.new_empty(min(ROWS, len(logits)), logits.shape[1])
+        for some, into in zip(logits.split(ROWS), found.split(ROWS), strict=True):
+            torch.sum(torch.exp(some, out=room[: len(some)]), -1, out=into)
     wrong = ~((found > SAFE[0]) & (found < SAFE[1]))  # of a sum that is not a number, too
     found.log_()
     if bool(wrong.any()):
@@ -68,6 +71,8 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     >>> best(torch.tensor([[1.0, 5.0, 3.0]]), 2)[1].tolist()
     [[1, 2]]
     """
+    if found := kernels.highest(scores, count):
+        return found
     columns = scores.shape[1] // FOLDS
     if columns < 4 * count or scores.device.type != "cpu":
         return tuple(scores.topk(count))  # type: ignore[return-value]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.errors import DataError, RecipeError
+from seesay.nn.compiled import kernels
 from seesay.nn.dropout import Dropout
 
 
@@ -148,17 +149,33 @@ class MultiHeadAttention(nn.Module):
 
     def project(self, x: Tensor) -> Projected:
         """Keys and values of x (..., S, H), the learned slots after them."""
+        # In the order of heads at once: a product would put them so each time that they are asked.
+        keys, values = self._projected(x)
+        return Projected(keys.contiguous(), values.contiguous())
+
+    def _projected(self, x: Tensor) -> Projected:
         keys, values = self.key(x), self.value(x)
         if self.slots:
             size = keys.shape[-1] // self.heads
             keys = self._beside(keys, self.slot_keys * math.sqrt(size))
             values = self._beside(values, self.slot_values * math.sqrt(self.slots))
-        # In the order of heads at once: a product would put them so each time that they are asked.
-        return Projected(self.split(keys).contiguous(), self.split(values).contiguous())
+        return Projected(self.split(keys), self.split(values))
 
     @staticmethod
     def _beside(x: Tensor, slots: Tensor) -> Tensor:
         return torch.cat([x, slots.to(x.dtype).expand(*x.shape[:-2], *slots.shape)], dim=-2)
+
+    def among(self, x: Tensor, mask: Tensor) -> Tensor:
+        """What places x (B, S, H) see of one another before `output`, (B, S, H), of those in `mask` (B, S)."""
+        query, memory = self.query(x), self._projected(x)
+        if not self.training:
+            group = torch.arange(len(x), device=x.device).repeat_interleave(x.shape[1])
+            keys, values = (part.unsqueeze(1) for part in memory)
+            shown = _shown(mask, self.slots)
+            if found := kernels.attend(query.flatten(0, 1), keys, values, shown, group):
+                return found[0].view(x.shape)
+        copied = Projected(memory.keys.contiguous(), memory.values.contiguous())
+        return self.weigh(query, copied, mask[:, None, None])[0]
 
     def weigh(self, query: Tensor, memory: Projected, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Contexts (..., Q, H) before `output` and weights (..., h, Q, S) for projected queries (..., Q, H).
@@ -166,11 +183,14 @@ class MultiHeadAttention(nn.Module):
         `mask` is True where one may look and broadcasts to (..., h, Q, S). Every row that counts needs one True.
         """
         scores = torch.matmul(self.split(query) * query_scale(query, self.heads), memory.keys.transpose(-1, -2))
-        if self.slots:
-            mask = nn.functional.pad(mask, (0, self.slots), value=True)
-        weights = scores.add_(hiding(mask, scores.dtype)).softmax(-1)
+        weights = scores.add_(hiding(_shown(mask, self.slots), scores.dtype)).softmax(-1)
         context = torch.matmul(self.dropout(weights).to(memory.values.dtype), memory.values)
         return context.transpose(-3, -2).flatten(-2), weights
+
+
+def _shown(mask: Tensor, slots: int) -> Tensor:
+    """`mask` (..., S) with the slots beside, which nobody hides."""
+    return nn.functional.pad(mask, (0, slots), value=True) if slots else mask
 
 
 def hiding(mask: Tensor, dtype: torch.dtype) -> Tensor:

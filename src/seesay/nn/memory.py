@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.nn.attention import MultiHeadAttention, Projected
+from seesay.nn.compiled import kernels
 from seesay.nn.groups import Groups, Layout
 
 FEWEST = 16  # steps that a cache has room for at first
@@ -41,15 +42,18 @@ class Pictures:
         return Pictures(layers, mask, groups, self.regions, self.own)
 
     def attend(self, layer: int, attention: MultiHeadAttention, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What rows x (N, H) see at each level, (N, E, H), and the weights (G, E, h, W, S) by picture."""
-        query = self.groups.lay(attention.query(x)).unsqueeze(1)
-        context, weights = attention.weigh(query, self.layers[layer], self.mask[:, None, None, None])
+        """What rows x (N, H) see at each level, (N, E, H), and the weights as `looked` takes them."""
+        query, memory = attention.query(x), self.layers[layer]
+        if not attention.training and (found := kernels.attend(query, *memory, self.mask, self.groups.index)):
+            return attention.output(found[0]), found[1]
+        laid = self.groups.lay(query).unsqueeze(1)
+        context, weights = attention.weigh(laid, memory, self.mask[:, None, None, None])
         return attention.output(self.groups.pick(context.transpose(1, 2))), weights
 
     def looked(self, weights: Tensor) -> Tensor:
-        """Where each row looked, (N, R): the mean over levels and heads of weights (G, E, h, W, S)."""
-        weights = self.groups.pick(weights.mean((1, 2)))[..., : self.own]
-        return nn.functional.pad(weights, (0, self.regions - self.own)).float()
+        """Where each row looked, (N, R): the mean over levels and heads of weights (G, E, h, W, S), or (N, S) of it."""
+        weights = weights if weights.dim() == 2 else self.groups.pick(weights.mean((1, 2)))
+        return nn.functional.pad(weights[..., : self.own], (0, self.regions - self.own)).float()
 
 
 class Weighing(Protocol):
@@ -163,11 +167,15 @@ class Cache:
 
     def attend(self, layer: int, attention: MultiHeadAttention, x: Tensor) -> Tensor:
         """What the newest words x (N, H) make of their sentences so far and of themselves: (N, H)."""
-        query, key, value = (self.groups.lay(part(x)) for part in (attention.query, attention.key, attention.value))
-        size = self._past.shape[1]
+        query, size = attention.query(x), self._past.shape[1]
+        key, value = (self.groups.lay(part(x)) for part in (attention.key, attention.value))
         self._room.write(layer, size - self.groups.width, Projected(attention.split(key), attention.split(value)))
         memory = Projected(*(part[:, :, :size] for part in self._room.layers[layer]))
-        return attention.output(self.groups.pick(attention.weigh(query, memory, self._mask)[0]))
+        if not attention.training:
+            keys, values = (part.unsqueeze(1) for part in memory)
+            if found := kernels.attend(query, keys, values, self._past, self.groups.index, by_row=True):
+                return attention.output(found[0].squeeze(1))
+        return attention.output(self.groups.pick(attention.weigh(self.groups.lay(query), memory, self._mask)[0]))
 
     def select(self, rows: Tensor) -> Cache:
         """The sentences of the given rows, in that order; rows may repeat or vanish."""

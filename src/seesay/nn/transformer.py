@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seesay.errors import RecipeError
 from seesay.nn.attention import MultiHeadAttention, Projected
+from seesay.nn.compiled.kernels import add_and_normalise
 from seesay.nn.dropout import Dropout, rectified
 
 
@@ -73,10 +74,11 @@ class Residual(nn.Module):
 
     def leave(self, x: Tensor, y: Tensor) -> Tensor:
         """What the layer goes on with, from the part's answer y; x broadcasts to it."""
-        y = x + self.dropout(y)
         if self.kind == "pre":
-            return y
-        y = self.norm(y)
+            return x + self.dropout(y)
+        if not self.training and (found := add_and_normalise(x, y, self.norm, self.again)) is not None:
+            return found
+        y = self.norm(x + self.dropout(y))
         return y if self.again is None else self.again(x + self.dropout(y))
 
 
@@ -117,8 +119,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, S, H) to (B, S, H); `mask` (B, S) is True where a region is real."""
         entered = self.residual.enter(x)
-        query, memory = self.attention.query(entered), self.attention.project(entered)
-        context, _ = self.attention.weigh(query, memory, mask[:, None, None])
+        context = self.attention.among(entered, mask)
         return self.feedforward(self.residual.leave(x, self.attention.output(context)))
 
 

@@ -1,19 +1,18 @@
-"""The C library as Python sees it: its one structure, its functions, and whether it may be used at all."""
+"""The C library as Python sees it: its one structure, its functions, and whether there is one."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from seesay.scratch.arrays import Array
 from seesay.scratch.compiled.build import NATIVE, NotBuilt, open_library
+from seesay.scratch.compiled.finding import Finder
 from seesay.scratch.threads import in_parallel
 
 KINDS = {"tanh": 0, "relu": 1, "gru": 2, "lstm": 3}
@@ -87,31 +86,18 @@ class Library:
             raise MemoryError(f"no memory left for the recurrent layer's {name}.")
 
 
-_lock = Lock()
-_allowed = True
-_found: Library | str | None = None  # the library, or why there is none; None before anybody asked
+def _open() -> Library | str:
+    from seesay.scratch.compiled.check import agrees  # it runs the kernels, which know this module
+
+    try:
+        opened = Library(*open_library((NATIVE,)))
+    except NotBuilt as fault:
+        return str(fault)
+    return opened if agrees(opened) else f"{opened.path}: its results are not those of NumPy"
 
 
-def use_compiled(use: bool = True) -> None:
-    """Allows the compiled step from now on, or with False does all in NumPy, as SEESAY_COMPILED=0 does from the start.
-
-    >>> use_compiled(False); library() is None
-    True
-    >>> use_compiled()
-    """
-    global _allowed
-    _allowed = use
-
-
-def library() -> Library | None:
-    """The library if it may be used, built at the first call; None where NumPy has to do it all (see `reason`)."""
-    global _found
-    if reason_not_allowed():
-        return None
-    with _lock:
-        if _found is None:
-            _found = _open()
-        return None if isinstance(_found, str) else _found
+FINDER = Finder(_open)
+library, reason, forget = FINDER.library, FINDER.reason, FINDER.forget
 
 
 def available() -> bool:
@@ -121,32 +107,3 @@ def available() -> bool:
     True
     """
     return library() is not None
-
-
-def reason() -> str:
-    """Why `available` is False, in a line; "" where it is True."""
-    return "" if library() is not None else reason_not_allowed() or str(_found)
-
-
-def reason_not_allowed() -> str:
-    """Who has forbidden the compiled step; "" where nobody has."""
-    if os.environ.get("SEESAY_COMPILED", "") == "0":
-        return "SEESAY_COMPILED=0"
-    return "" if _allowed else "use_compiled(False)"
-
-
-def forget() -> None:
-    """Looks for the library again at the next call."""
-    global _found
-    with _lock:
-        _found = None
-
-
-def _open() -> Library | str:
-    from seesay.scratch.compiled.check import agrees  # it runs the kernels, which know this module
-
-    try:
-        opened = Library(*open_library((NATIVE,)))
-    except NotBuilt as fault:
-        return str(fault)
-    return opened if agrees(opened) else f"{opened.path}: its results are not those of NumPy"

@@ -1,4 +1,4 @@
-"""From the C sources beside this file to a library in the user's cache folder: once for each source and processor.
+"""From C sources to a library in the user's cache folder: once for each source and processor.
 
 A library's name holds a hash of all that it depends on, and its last bytes are a hash of the rest: one that is damaged,
 or belongs to somebody else, is never loaded. It is written under a name of its own and then renamed, so that two
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seesay.files import cache_folder
@@ -34,15 +35,39 @@ class NotBuilt(Exception):
     """There is no library to use; the message says why."""
 
 
-def open_library(flags: Sequence[str] = (NATIVE,)) -> tuple[ctypes.CDLL, Path]:
+@dataclass(frozen=True)
+class Source:
+    """A library in C: its name, its main file, and what that includes from elsewhere; the package carries all as data.
+
+    All C files of the main file's folder belong to it.
+    """
+
+    name: str
+    main: Path
+    elsewhere: tuple[Path, ...] = ()
+
+    def files(self) -> list[Path]:
+        """Every file that the library depends on."""
+        own = (path for path in self.main.parent.iterdir() if path.suffix in (".c", ".h"))
+        return sorted({*own, *self.elsewhere})
+
+    def folders(self) -> list[str]:
+        """The options by which the compiler finds them."""
+        return [f"-I{folder}" for folder in sorted({path.parent for path in self.elsewhere})]
+
+
+RECURRENT = Source("scratch", Path(__file__).parent / "recurrent.c")
+
+
+def open_library(flags: Sequence[str] = (NATIVE,), source: Source = RECURRENT) -> tuple[ctypes.CDLL, Path]:
     """The library built with these flags besides `FLAGS`, and its file; built first where it is absent or damaged.
 
     Raises NotBuilt where there is no compiler, it fails, or the cache folder cannot be written or trusted.
     """
     try:
-        path = library_file(flags)
+        path = library_file(flags, source)
         if not _is_whole(path):
-            _build(path, flags)
+            _build(path, flags, source)
         if not _is_whole(path):
             raise NotBuilt(f"{path}: not the library that was built there")
         return ctypes.CDLL(str(path)), path
@@ -50,19 +75,14 @@ def open_library(flags: Sequence[str] = (NATIVE,)) -> tuple[ctypes.CDLL, Path]:
         raise NotBuilt(str(fault)) from None
 
 
-def library_file(flags: Sequence[str] = (NATIVE,)) -> Path:
+def library_file(flags: Sequence[str] = (NATIVE,), source: Source = RECURRENT) -> Path:
     """Where the library for these flags lies: $SEESAY_CACHE, else $XDG_CACHE_HOME/seesay, else ~/.cache/seesay."""
     key = hashlib.sha256()
     for part in (*FLAGS, *flags, sys.platform, _processor()):
         key.update(part.encode() + b"\0")
-    for source in sources():
-        key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    return cache_folder() / f"scratch-{key.hexdigest()[:20]}.so"
-
-
-def sources() -> list[Path]:
-    """The C files, which the package carries as data."""
-    return sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".c", ".h"))
+    for file in source.files():
+        key.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return cache_folder() / f"{source.name}-{key.hexdigest()[:20]}.so"
 
 
 def compiler() -> list[str]:
@@ -86,14 +106,14 @@ def _processor() -> str:
     return f"{platform.machine()} {platform.processor()} {platform.node()}"
 
 
-def _build(path: Path, flags: Sequence[str]) -> None:
+def _build(path: Path, flags: Sequence[str], source: Source) -> None:
     command = compiler()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}.tmp.", dir=path.parent) as folder:
         made = Path(folder) / path.name
-        fault = _compile(command, flags, made)
+        fault = _compile(command, flags, source, made)
         if fault and NATIVE in flags:  # an option that some compilers do not have on some processors
-            fault = _compile(command, [flag for flag in flags if flag != NATIVE], made)
+            fault = _compile(command, [flag for flag in flags if flag != NATIVE], source, made)
         if fault:
             raise NotBuilt(f"{command[0]}: {fault}")
         with open(made, "ab") as file:
@@ -102,12 +122,11 @@ def _build(path: Path, flags: Sequence[str]) -> None:
         os.replace(made, path)
 
 
-def _compile(command: Sequence[str], flags: Sequence[str], target: Path) -> str:
+def _compile(command: Sequence[str], flags: Sequence[str], source: Source, target: Path) -> str:
     """Runs the compiler; the first line of what it has to complain about, "" where it has made the file."""
-    source = str(Path(__file__).parent / "recurrent.c")
     try:
         done = subprocess.run(
-            [*command, *FLAGS, *flags, source, "-o", str(target)],
+            [*command, *FLAGS, *flags, *source.folders(), str(source.main), "-lm", "-o", str(target)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
