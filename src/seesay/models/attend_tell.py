@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from seesay.models import Forced
 from seesay.nn.attention import AdditiveAttention, masked_mean
 from seesay.nn.dropout import WordDropout
+from seesay.nn.groups import Groups
+from seesay.nn.memory import Regions
 from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, PAD, UNK
 
@@ -43,14 +45,12 @@ class Config:
 
 
 class State(NamedTuple):
-    """What is remembered between words; all but the first three depend on the picture alone."""
+    """What is remembered between words; the last depends on the picture alone."""
 
     hidden: Tensor  # (B, H)
     cell: Tensor  # (B, H)
     attention: Tensor  # (B, R) where the last word looked
-    keys: Tensor  # (B, R, A)
-    values: Tensor  # (B, R, H)
-    mask: Tensor  # (B, R)
+    regions: Regions
 
 
 class Model(nn.Module):
@@ -103,13 +103,14 @@ class Model(nn.Module):
         mean = masked_mean(values, mask)
         hidden, cell = torch.tanh(self.first_hidden(mean)), torch.tanh(self.first_cell(mean))
         nowhere = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
-        return State(hidden, cell, nowhere, self.attention.keys(values), values, mask)
+        groups = Groups(torch.arange(len(values), device=mask.device), len(values))
+        return State(hidden, cell, nowhere, Regions(self.attention.keys(values), values, mask, groups))
 
     def _advance(self, word_gates: Tensor, state: State) -> tuple[Tensor, State]:
         """One LSTM step from the words' share of the gates (B, 4H); the gated context (B, H) comes back too."""
         size = self.config.hidden_size
         recurrent, gate, query = self.recurrent(state.hidden).split([4 * size, size, self.config.attention_size], dim=1)
-        context, weights = self.attention(query, state.keys, state.values, state.mask)
+        context, weights = state.regions.attend(self.attention, query)
         context = torch.sigmoid(gate) * context
         gates = word_gates + recurrent + self.context_input(context)
         i, f, g, o = gates.chunk(4, dim=1)
@@ -144,7 +145,7 @@ class Model(nn.Module):
         hidden, context, attention = [], [], []
         for t, count in enumerate(going):
             if count <= SHRINK * len(state.hidden):
-                state = type(state)(*(part[:count] for part in state))
+                state = select(state, torch.arange(count, device=order.device))
             seen, state = self._advance(gates[t][: len(state.hidden)], state)
             hidden.append(state.hidden[:count])
             context.append(seen[:count])
