@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from seesay.nn.attention import MultiHeadAttention, Projected
+from seesay.nn.attention import AdditiveAttention, MultiHeadAttention, Projected
 from seesay.nn.compiled import kernels
 from seesay.nn.groups import Groups, Layout
 
@@ -85,6 +85,10 @@ class Regions:
 
     def attend(self, attention: Weighing, query: Tensor) -> tuple[Tensor, Tensor]:
         """Contexts (N, H) and weights (N, R) for queries (N, A)."""
+        if isinstance(attention, AdditiveAttention):
+            score, places = attention.score.weight.flatten(), (self.keys, self.values, self.mask, self.groups.index)
+            if seen := kernels.attend_additively(query, *places, score):
+                return seen
         found = attention.weigh(self.groups.lay(query), self.keys, self.values, self.mask)
         return self.groups.pick(found[0]), self.groups.pick(found[1])
 

@@ -47,6 +47,12 @@ class Attending(Job):
     )
 
 
+class Additive(Job):
+    """additive.h's structure."""
+
+    _fields_ = _fields("rows part parts size places wide", "query group key value score mask context weights room")
+
+
 class Linear8(Job):
     """linear8.h's structure."""
 

@@ -28,6 +28,13 @@ def agrees(found: Library) -> bool:
     context = torch.einsum("nehs,nehsd->nehd", weights, values[group]).flatten(2)
     pairs = [(ours[0], context), (ours[1], weights.mean((1, 2)))]
 
+    score, keys, values = some(21), some(3, 19, 21), some(3, 19, 37)
+    query, mask[2] = some(9, 21), False
+    scores = (torch.tanh(query.unsqueeze(1) + keys[group]) @ score).masked_fill(~mask[group], -1e30)
+    weights = scores.softmax(1) * mask[group]
+    ours = kernels.additive_by(found, query, keys, values, mask, group, score)
+    pairs += [(ours[0], torch.einsum("ns,nsh->nh", weights, values[group])), (ours[1], weights)]
+
     x, y, norm = some(5, 37), some(5, 37), nn.LayerNorm(37)
     norm.weight.copy_(some(37))
     pairs.append((kernels.normalise_by(found, x, y, norm, None), norm(x + y)))

@@ -57,5 +57,6 @@ INLINE Vector exponential(Vector x)
 }
 
 #include "attention.h"
+#include "additive.h"
 #include "linear8.h"
 #include "rows.h"

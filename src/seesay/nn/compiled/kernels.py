@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seesay.nn.compiled.binding import Attending, Library, Residual, Scanning, library
+from seesay.nn.compiled.binding import Additive, Attending, Library, Residual, Scanning, library
 
 WORTH_IT = 1 << 16  # numbers touched; below, a call costs more than it saves, and nothing is built for one photograph
 ROOM = 18  # rows of places that a part of `attend` needs: see attention.h
@@ -47,6 +47,34 @@ def attend_by(
             job.put(**{f"{name}_{axis}": stride})
     job.put(context=context, looked=weights)
     found.run("attend", job, parts)
+    return context, weights
+
+
+def attend_additively(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, group: Tensor, score: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """Contexts (N, H) and weights (N, S) by scores (A,) . tanh(query + key); zeros where a group has no place.
+
+    Queries are (N, A), keys (G, S, A), values (G, S, H). `group` (N,) says whose places a row sees, of these the True
+    ones of `mask` (G, S).
+    """
+    found = _library(query, keys, values, score, numbers=len(query) * keys[0].numel() if len(keys) else 0)
+    return None if found is None else additive_by(found, query, keys, values, mask, group, score)
+
+
+def additive_by(
+    found: Library, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, group: Tensor, score: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`attend_additively` by that library."""
+    query, keys, values, mask = (part.contiguous() for part in (query, keys, values, mask))
+    rows, (_, places, size), wide = len(query), keys.shape, values.shape[2]
+    context, weights = query.new_empty(rows, wide), query.new_empty(rows, places)
+    parts = found.parts(rows, 24 * rows * places * size)
+    room = query.new_empty(parts * ROOM * (places + LANES))
+    job = Additive(rows=rows, size=size, places=places, wide=wide)
+    job.put(query=query, group=group, key=keys, value=values, score=score.contiguous(), mask=mask, room=room)
+    job.put(context=context, weights=weights)
+    found.run("attend_additively", job, parts)
     return context, weights
 
 
