@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
     "files": ("", ""),
+    "arguments": ("", ""),
     "cores": ("", ""),
     "text": ("", ""),
     "metrics": ("text", "numpy snowballstemmer"),
@@ -52,7 +53,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "engines evaluation restoring report",
         "numpy",
     ),
-    "assembly": ("training checkpoint recipe engines tasks", ""),
+    "assembly": ("data training checkpoint recipe engines tasks", ""),
     "importing": ("text data checkpoint engines recipe training weights", ""),
     "starting": ("text checkpoint restoring assembly", ""),
     "run": ("data training checkpoint recipe assembly tasks restoring starting", ""),
@@ -69,7 +70,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "__init__": ("", ""),
     "__main__": ("cli", ""),
 }
-FOR_ALL = {"errors", "files", "cores", "__version__"}
+FOR_ALL = {"errors", "arguments", "files", "cores", "__version__"}
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "trainer", "registry"}
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def test_captions_are_words_with_scores_and_where_the_model_looked(captioner: Ca
             assert each.attention is not None and each.attention.shape == (len(each.tokens), 4)
             assert each.attention.sum(1) == pytest.approx(np.ones(len(each.tokens)), abs=1e-5)
             assert each.as_dict() == {"text": each.text, "score": each.score}
+
+
+def test_captions_are_compared_by_what_they_say(captioner: Captioner, features: np.ndarray) -> None:
+    first, again = captioner.describe(features[:1])[0], captioner.describe(features[:1])[0]
+    assert first == again and len(first) > 1
+    assert len({*first, *again}) == len(first) and first[0] != first[1]
+    assert first[0] != dataclasses.replace(first[0], text="another")
 
 
 def test_a_picture_is_described_alike_alone_and_in_batches(captioner: Captioner, features: np.ndarray) -> None:
@@ -226,7 +234,7 @@ def test_a_checkpoint_with_another_header_is_one_line(key: str, trained: Path, t
     ("changes", "said"),
     [
         ({"decoding": {"width": 3}}, "another kind of decoding"),
-        ({"decoding": {"beam": "x"}}, "another kind"),
+        ({"decoding": {"beam": "x"}}, r"decoding\.beam: received 'x'; expected a whole number"),
         ({"decoding": {"beam": 0}}, r"best\.safetensors: decoding\.beam: received 0; expected"),
         ({"decoding": {"method": "best"}}, r"best\.safetensors: Unknown decoding method 'best'"),
     ],
@@ -338,6 +346,41 @@ def test_a_run_together_with_itself_is_the_run(
     write_checkpoint(file, arrays, header | {"encoder": "another"})
     with pytest.raises(CheckpointError, match="received another encoder than that of"):
         Captioner.together([trained, copy])
+
+
+def test_a_run_may_be_named_by_text(trained: Path, captioner: Captioner, features: np.ndarray) -> None:
+    expected = captioner.describe(features[:2])[0][0].text
+    assert Captioner.open(str(trained)).describe(features[:2])[0][0].text == expected
+    assert Captioner.together([str(trained)]).describe(features[:2])[0][0].text == expected
+    with pytest.raises(CheckpointError, match=r"^runs/none: not found; expected a run folder"):
+        Captioner.open("runs/none")
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([], r"^runs: received none; expected one run folder at least; name one\.$"),
+        ("runs/a", r"^runs: received 'runs/a'; expected a list of run folders; put even a single one in a list\.$"),
+        ([None], r"^run: received None; expected a run folder or a checkpoint, as text or a pathlib\.Path\.$"),
+    ],
+    ids=["none", "text", "nothing"],
+)
+def test_what_are_no_runs_is_one_line(runs: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        Captioner.together(runs)
+
+
+def test_what_is_asked_for_in_another_kind_is_one_line(captioner: Captioner, features: np.ndarray) -> None:
+    search: Any
+    for search in ({"beam": 3}, {}):
+        with pytest.raises(RecipeError, match=r"^decoding: received \{.*\}; expected a Decoding, such as Decoding\("):
+            captioner.describe(features, search)
+    with pytest.raises(DataError, match=r"^names: received 1 for 24 pictures; expected one for each\.$"):
+        captioner.describe(features, names=["a.jpg"])
+    with pytest.raises(DataError, match=r"^names: received 'a\.jpg'; expected a list of names"):
+        captioner.describe(features, names="a.jpg")
+    with pytest.raises(DataError, match=r"^features: received \[0\.5\]; expected an array \(pictures, regions, 12\)"):
+        captioner.describe([0.5])  # type: ignore[arg-type]
 
 
 def test_no_more_words_are_said_than_the_model_has_positions(

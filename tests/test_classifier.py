@@ -40,6 +40,16 @@ def written(path: Path, content: str, *overrides: str) -> list[str]:
     return [f'data.train="{path}"', *overrides]
 
 
+def test_texts_are_a_list_of_texts(classifier_run: Path) -> None:
+    classifier = Classifier.open(str(classifier_run))
+    texts = ["a fine film", "", "not fine"]
+    assert classifier.classify(text for text in texts) == classifier.classify(texts)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^texts: received 'a fine film'; expected a list of texts; put even a single"):
+        classifier.classify("a fine film")
+    with pytest.raises(DataError, match=r"^text 2: received \['fine'\]; expected a string; give the text itself\.$"):
+        classifier.classify(["fine", ["fine"]])  # type: ignore[list-item]
+
+
 def test_a_classifier_learns_what_no_bag_of_words_can(classifier_run: Path) -> None:
     scores, file = evaluate(classifier_run, "test")
     assert scores.accuracy > 0.95 and scores.texts == 40

@@ -38,6 +38,7 @@ COMMANDS = {
         "--precision",
         "--split",
         "--temperature",
+        "--with",
         "run",
     ],
     "caption": [
@@ -629,6 +630,19 @@ def test_a_fault_of_ours_is_not_hidden(place: Place, seesay: Run, monkeypatch: p
         seesay("report", place.road / "run")
 
 
+def test_runs_are_judged_together(place: Place, seesay: Run) -> None:
+    run = place.tmp / "one"
+    shutil.copytree(place.road / "run", run)
+    options = ["--with", place.road / "run", "--with", run, "--beam", 3, "--json", place.tmp / "scores.json"]
+    done = seesay("evaluate", run, *options)
+    assert (done.code, done.err) == (0, "")
+    assert f"captions: {run}/predictions/dev-beam-3-with-run-with-one.json\n" in done.out
+    kept = json.loads((run / "scores" / "dev-beam-3-with-run-with-one.json").read_text(encoding="utf-8"))
+    assert kept == json.loads((place.tmp / "scores.json").read_text(encoding="utf-8"))
+    done = seesay("evaluate", run, "--with", place.tmp / "none")
+    assert done.code == 2 and "none: not found; expected a run folder" in done.err
+
+
 def test_with_on_bad_skip_the_good_pictures_are_done(place: Place, seesay: Run) -> None:
     place.file("mixed/good.jpg", place.photo.read_bytes())
     place.file("mixed/text.jpg", b"hello")
@@ -641,8 +655,13 @@ def test_with_on_bad_skip_the_other_photographs_are_captioned(place: Place, sees
     done = seesay("caption", place.road / "run", text, place.photo, "--on-bad", "skip", "--json")
     assert done.code == 0 and [each["file"] for each in json.loads(done.out)] == [str(place.photo)]
     assert done.err.startswith("skipped: ") and "text.jpg" in done.err and done.err.count("\n") == 1
-    done = seesay("caption", place.road / "run", text, "--on-bad", "skip", "--json")
-    assert done.code == 0 and json.loads(done.out) == []
+    done = seesay("caption", place.road / "run", text, text, "--on-bad", "skip", "--json")
+    assert done.code == 2 and json.loads(done.out) == []
+    assert done.err.splitlines()[2:] == [
+        "error: photos: none of 2 could be read, for the reasons above; expected one at least; check the paths."
+    ]
+    done = seesay("caption", place.road / "run", text, "--on-bad", "skip")
+    assert done.code == 2 and done.out == "" and done.err.count("\n") == 2
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from seesay.demo import ask_aside, run_demo
+from seesay.demo import ask_aside, called, run_demo
 from seesay.errors import CheckpointError
 from seesay.recipe import find_recipe, read_recipe, write_recipe
 
@@ -21,6 +22,24 @@ def test_each_photograph_kept_aside_is_asked_about(
     assert all(".jpg  " in line and line.endswith("?") for line in lines)
     ask_aside(world, tmp_path / "none", world / "captions.json")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "shown"),
+    [
+        ("/usr/bin/seesay", "/usr/bin/seesay", "seesay"),
+        (".venv/bin/seesay", None, ".venv/bin/seesay"),
+        ("/opt/own/seesay", "/usr/bin/seesay", "/opt/own/seesay"),
+        ("/usr/bin/pytest", None, "seesay"),
+    ],
+    ids=["by-name", "by-path", "another", "from-python"],
+)
+def test_what_to_try_next_can_be_typed(
+    typed: str, found: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [typed, "demo"])
+    monkeypatch.setattr(shutil, "which", {"seesay": found}.get)
+    assert called() == shown
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -27,6 +27,8 @@ from seesay.evaluation import (
 )
 from seesay.metrics.scoring import COCO
 from seesay.metrics.scoring import evaluate as score
+from seesay.recipe import Recipe
+from seesay.run import train
 from seesay.training.folder import RunFolder
 
 
@@ -149,6 +151,76 @@ def test_files_are_named_after_what_is_not_the_recipe_s(arguments: dict[str, Any
     assert captions_file(run, **arguments) == folder.predictions(name)
     assert json.loads(folder.scores(name).read_text(encoding="utf-8")) == result.to_json()
     assert json.loads(folder.predictions(name).read_text(encoding="utf-8"))["split"] in ("dev", "test")
+
+
+@pytest.fixture(scope="module")
+def other(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same captions and features as `trained`, with another seed; to be read only."""
+    path = tmp_path_factory.mktemp("runs") / "other"
+    list(train(tiny("seed=8", "stages.0.epochs=2"), path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({}, "dev-with-other"),
+        ({"decoding": Decoding("beam", beam=2, max_length=10)}, "dev-beam-2-with-other"),
+        ({"precision": "int8"}, "dev-int8-with-other"),
+        (
+            {"decoding": Decoding("consensus", beam=3, max_length=10, candidates=4)},
+            "dev-method-consensus-candidates-4-with-other",
+        ),
+    ],
+    ids=["plain", "beam", "precision", "consensus"],
+)
+def test_runs_are_judged_together(arguments: dict[str, Any], name: str, run: Path, other: Path, world: Path) -> None:
+    result = evaluate(run, others=[str(other)], **arguments)
+    folder, records = RunFolder(run), split(read_records(world / "captions.json"), "dev")
+    assert [file.name for file in folder.predictions("x").parent.iterdir()] == [f"{name}.json"]
+    assert captions_file(run, others=[other], **arguments) == folder.predictions(name)
+    assert json.loads(folder.scores(name).read_text(encoding="utf-8")) == result.to_json()
+    page = json.loads(folder.predictions(name).read_text(encoding="utf-8"))
+    assert page["together_with"] == [str(other)]
+    both = Captioner.together([run, other], precision=arguments.get("precision", "float32"))
+    found = describe_records(
+        both, records, FeatureStore(world / "grids.h5"), arguments.get("decoding", decoding_of(run)), seed=3
+    )
+    assert [item["captions"][0]["text"] for item in page["items"]] == [some[0].text for some in found.values()]
+
+
+def test_two_runs_together_are_neither_alone(run: Path, other: Path) -> None:
+    evaluate(run)
+    evaluate(run, others=[other])
+    pages = [json.loads(captions_file(run, others=some).read_text(encoding="utf-8")) for some in ([], [other])]
+    alone, together = ([item["captions"][0]["score"] for item in page["items"]] for page in pages)
+    assert len(alone) == 4 and all(one != both for one, both in zip(alone, together, strict=True))
+    names = sorted(file.name for file in RunFolder(run).predictions("x").parent.iterdir())
+    assert names == ["dev-with-other.json", "dev.json"]
+    by_file = captions_file(run, others=[RunFolder(other).best, run])
+    assert by_file.name == "dev-with-other-with-run.json"
+
+
+def test_paths_may_be_text(run: Path, world: Path) -> None:
+    result = evaluate(str(run), captions=str(world / "captions.json"), features=str(world / "grids.h5"))
+    assert result.per_id.keys() == {record.id for record in split(read_records(world / "captions.json"), "dev")}
+    assert [file.name for file in RunFolder(str(run)).predictions("x").parent.iterdir()] == ["dev.json"]
+    assert write_run_report(str(run)) == run / "report.html"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"run": None}, r"^run: received None; expected a run folder, as text or a pathlib\.Path\.$"),
+        ({"captions": 5}, r"^captions: received 5; expected a path, as text or a pathlib\.Path\.$"),
+        ({"features": b"x.h5"}, r"^features: received b'x\.h5'; expected a path"),
+        ({"others": "runs/a"}, r"^others: received 'runs/a'; expected a list of run folders; put even a single one"),
+    ],
+    ids=["run", "captions", "features", "others"],
+)
+def test_what_is_no_path_is_one_line(arguments: dict[str, Any], said: str, run: Path) -> None:
+    with pytest.raises(DataError, match=said):
+        evaluate(**{"run": run, **arguments})
 
 
 def test_the_recipe_s_own_captions_given_by_hand_are_its_own(run: Path, world: Path) -> None:

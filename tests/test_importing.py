@@ -86,6 +86,61 @@ def test_without_data_the_features_are_named_when_they_are_used(released: Path, 
     assert evaluate(tmp_path / "own", captions=world / "captions.json", features=world / "grids.h5").corpus
 
 
+@pytest.fixture(scope="module")
+def imported(released: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of imported weights with the small world's data."""
+    run = tmp_path_factory.mktemp("runs") / "imported"
+    data = {"captions": world / "captions.json", "features": world / "grids.h5"}
+    import_run("m2", released / "m2.pth", run, released / "words.txt", heads=4, **data)  # type: ignore[arg-type]
+    return run
+
+
+def test_its_report_tells_of_no_training(imported: Path, seesay: Callable[..., tuple[Any, str, str]]) -> None:
+    assert seesay("report", imported) == (0, f"report: {imported}/report.html\n", "")
+    page = (imported / "report.html").read_text(encoding="utf-8")
+    assert "These weights were trained and released by others, not by seesay." in page
+    assert "As imported, <code>meshed_memory</code> describes 4 photographs (dev) with <b>CIDEr-D" in page
+    for absent in ("How it learned", "#learning", "<dt>steps</dt>", "<dt>epochs</dt>", "flatter them", "kept aside"):
+        assert absent not in page
+
+
+def test_it_cannot_be_gone_on_with(imported: Path, seesay: Callable[..., tuple[Any, str, str]]) -> None:
+    code, out, err = seesay("train", "--resume", imported)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {imported}: its weights were imported, not trained by seesay; expected a run that 'seesay train' "
+        "began; it can be evaluated and used; to train from them, name it as training.start_from of another run.\n"
+    )
+
+
+def test_photographs_cannot_be_shown_to_a_foreign_encoder(
+    released: Path, tmp_path: Path, demo_pictures: Path, seesay: Callable[..., tuple[Any, str, str]]
+) -> None:
+    import_run("m2", released / "m2.pth", tmp_path / "run", released / "words.txt", heads=4)
+    code, out, err = seesay("caption", tmp_path / "run", sorted(demo_pictures.glob("*.jpg"))[0])
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: encoder: received 'released-m2', which made the features that the model was trained on; expected one "
+        "of seesay's own, to show it photographs; make features with that encoder, and have 'seesay evaluate' describe "
+        "these.\n"
+    )
+
+
+def test_what_comes_next_is_what_can_be_done(
+    released: Path, world: Path, tmp_path: Path, seesay: Callable[..., tuple[Any, str, str]]
+) -> None:
+    for number, (options, after) in enumerate((
+        ([], "To evaluate it, import it with --captions and --features into another folder: features of the encoder"),
+        (["--captions", world / "captions.json"], "To evaluate it, import it with --captions and --features into"),
+        (["--features", world / "grids.h5"], "Next: seesay evaluate {run} --captions CAPTIONS\n"),
+        (["--encoder", "own"], "Next: seesay evaluate {run} --captions CAPTIONS --features FEATURES, which 'own' made"),
+    )):  # fmt: skip
+        run = tmp_path / str(number)
+        always = ["-o", run, "--vocabulary", released / "words.txt", "--heads", 4]
+        code, out, err = seesay("import-weights", "m2", released / "m2.pth", *always, *options)
+        assert (code, err) == (0, "") and after.format(run=run) in out
+
+
 def test_what_does_not_fit_is_one_line_and_leaves_nothing(released: Path, tmp_path: Path, make_features: Any) -> None:
     few = tmp_path / "few.txt"
     few.write_text("\n".join(WORDS[:-1]), encoding="utf-8")
@@ -118,6 +173,9 @@ def test_words_in_each_of_their_forms(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "words.json").write_text(json.dumps(WORDS), encoding="utf-8")
     (tmp_path / "words.txt").write_bytes("\n".join(WORDS).encode())
     assert read_words(tmp_path / "words.json").words == read_words(tmp_path / "words.txt").words == WORDS
+    for name in ("words.json", "words.txt"):  # as Windows begins a text file
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+        assert read_words(tmp_path / name).words == WORDS
     assert len(read_words(trained / "vocabulary.json")) > len(SPECIALS)
     (tmp_path / "bad.txt").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"bad\.txt: invalid start byte at byte 0; expected words in UTF-8"):

@@ -81,6 +81,15 @@ def test_names_that_a_folder_can_bear(recipe: Path, name: str) -> None:
     assert read_recipe(recipe, [f"name='{name}'", f"seed={2**63 - 1}"]).name == name
 
 
+def test_a_path_may_be_text_and_overrides_are_a_list(recipe: Path) -> None:
+    assert read_recipe(str(recipe)) == read_recipe(recipe)
+    assert read_recipe(str(recipe), (one for one in ["seed=12"])).seed == 12
+    with pytest.raises(SeesayError, match=r"^overrides: received 'seed=12'; expected a list such as \['stages\.0\.ep"):
+        read_recipe(recipe, "seed=12")
+    with pytest.raises(SeesayError, match=r"^recipe: received None; expected a path, as text or a pathlib\.Path\.$"):
+        read_recipe(None)  # type: ignore[arg-type]
+
+
 def test_later_overrides_win(recipe: Path) -> None:
     assert read_recipe(recipe, ["seed=2", "seed=3"]).seed == 3
 
@@ -318,6 +327,21 @@ def test_stages_of_two_kinds_each_with_its_own_defaults(rewarded: Path, tmp_path
         ("stages.0.betas=[0.9]", "stages.0.betas"),
         ("stages.0.betas=[0.9, 1.0]", "stages.0.betas: received [0.9, 1.0]; expected two numbers from 0 up to"),
         ("stages.0.epochs_at_least=0", "stages.0.epochs_at_least: received 0; expected 1 or more."),
+        (
+            "stages.0.epochs_at_least=99",
+            "stages.0.epochs_at_least: received 99, of 2 epochs; expected no more than these; lower it, or raise "
+            "epochs.",
+        ),
+        (
+            "stages=[{}, {objective='self_critical', samples=1, method='beam', baseline='greedy'}]",
+            "stages.1.samples: received 1 with method 'beam' and baseline 'greedy', which find the same caption, so "
+            "that nothing is learned; expected 2 or more, or method 'sample'.",
+        ),
+        (
+            "stages=[{epochs=5, scheduled_sampling=0.25}]",
+            "stages.0.scheduled_sampling: received 0.25, of which 5 epochs reach 0, as it grows by 0.05 every 5; "
+            "expected 26 epochs, a larger scheduled_sampling_growth or a smaller scheduled_sampling_every.",
+        ),
         ("stages.0.scheduled_sampling=2.0", "stages.0.scheduled_sampling: received 2.0; expected 1.0 or less."),
         ("stages.0.select_by='CIDER'", "stages.0.select_by: received 'CIDER'"),
     ],

@@ -129,6 +129,56 @@ def test_each_of_several_stages_is_told_when_it_begins(tiny: Make, tmp_path: Pat
     assert [check.stage for check in checks(train(tiny("stages=[{epochs=1}]"), tmp_path / "only"))] == [""]
 
 
+@pytest.mark.parametrize(
+    ("selected", "best"),
+    [
+        (("CIDEr-D", "Bleu_1"), [True, False, True, False, True]),
+        (("Bleu_1", "CIDEr-D"), [True, False, False, True, False]),
+        (("CIDEr-D", "CIDEr-D"), [True, False, True, True, False]),
+    ],
+    ids=["CIDEr-D then Bleu_1", "Bleu_1 then CIDEr-D", "the same"],
+)
+def test_a_stage_that_selects_by_another_score_must_beat_the_best_epoch_s_own(
+    selected: tuple[str, str], best: list[bool], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits, too, where a run is stopped at the change and goes on."""
+    epochs = [(0.2, 0.5), (0.1, 0.4), (0.25, 0.45), (0.3, 0.43), (0.29, 0.51)]
+    scores = [{"CIDEr-D": cider, "Bleu_1": bleu} for cider, bleu in epochs]
+    coming = iter(scores)
+    monkeypatch.setattr("seesay.tasks.caption.score_captions", lambda *_: SimpleNamespace(corpus=next(coming)))
+    stages = ("stages.0.epochs=3", "stages.1.epochs=2", "training.save_every=0")
+    recipe = tiny(*stages, *(f"stages.{n}.select_by={name}" for n, name in enumerate(selected)))
+    whole = tmp_path / "whole"
+    found = checks(train(recipe, whole))
+    assert [check.best for check in found] == best
+    assert [check.select_by for check in found] == [selected[0]] * 3 + [selected[1]] * 2
+    at = len(best) - 1 - best[::-1].index(True)
+    progress = read_checkpoint(RunFolder(whole).best)[1]["progress"]
+    assert (progress["epoch"], progress["best_scores"]) == (at + 1, scores[at])
+    coming = iter(scores)
+    events = train(recipe, tmp_path / "stopped")
+    next(event for event in events if isinstance(event, Advance) and event.epoch == 4)
+    events.close()  # type: ignore[attr-defined]
+    coming = iter(scores[3:])
+    assert [check.best for check in checks(resume(tmp_path / "stopped"))] == best[3:]
+    for name in ("best", "last"):
+        one, other = (read_checkpoint(getattr(RunFolder(run), name)) for run in (whole, tmp_path / "stopped"))
+        assert one[1] == other[1] and all(np.array_equal(one[0][key], other[0][key]) for key in one[0])
+
+
+@pytest.mark.parametrize(
+    ("select_by", "shown"),
+    [
+        ("CIDEr-D", "dev Bleu_4 0.100, CIDEr-D 0.300"),
+        ("ROUGE_L", "dev Bleu_4 0.100, ROUGE_L 0.200, CIDEr-D 0.300"),
+    ],
+)
+def test_the_line_of_an_epoch_shows_the_score_that_chooses(select_by: str, shown: str) -> None:
+    scores = {"Bleu_1": 0.5, "Bleu_4": 0.1, "ROUGE_L": 0.2, "CIDEr-D": 0.3}
+    line = describe_check(Check(2, 6, 3.25, 3.5, scores, True, 4.4, select_by=select_by))
+    assert line == f"epoch  2/6  loss 3.250  dev loss 3.500  {shown}  4 s  * best"
+
+
 def test_patience_ends_a_stage(tiny: Make, tmp_path: Path) -> None:
     # A rate this small changes no caption, so the first score stays the best.
     recipe = tiny("stages.0.epochs=9", "stages.0.patience=2", "stages.0.learning_rate=1e-12", *ONE_STAGE)
@@ -166,7 +216,7 @@ def test_every_model_trains_in_every_precision(
 ) -> None:
     text = (world / "recipe.toml").read_text(encoding="utf-8").replace('"attend_tell"', f'"{model}"')
     if model == "captioning_rnn":
-        text = text.replace("attention_size = 8\n", "")
+        text = text.replace("attention_size = 8\n", "").replace("doubly_stochastic = 0.5\n", "")
     (tmp_path / "r.toml").write_text(text, encoding="utf-8")
     options = (f"training.precision={precision}", "stages.0.epochs=1", *ONE_STAGE)
     found = checks(train(read_recipe(tmp_path / "r.toml", options), tmp_path / "run"))
@@ -236,6 +286,7 @@ def test_features_that_are_not_finite_stop_the_run(
     ("override", "error"),
     [
         ("data.minimum_count=1000", DataError),
+        ("model={name='captioning_rnn'}", RecipeError),
         ("model.hidden_size=0", RecipeError),
         ("model.region_dropout=1.5", RecipeError),
         ("training.device=banana", SeesayError),
@@ -432,7 +483,7 @@ def test_the_demo_takes_any_name_for_its_folder(
     (recipe,) = asked
     assert (recipe.data.features, recipe.data.flipped) == (f"{path}/grids.h5", f"{path}/grids-flipped.h5")
     line = next(line for line in capsys.readouterr().out.splitlines() if line.endswith("YOUR_PHOTO.jpg"))
-    assert shlex.split(line) == [".venv/bin/seesay", "caption", str(path), "YOUR_PHOTO.jpg"]
+    assert shlex.split(line) == ["seesay", "caption", str(path), "YOUR_PHOTO.jpg"]
 
 
 @pytest.mark.parametrize("place", ["mine.toml", "/proc/x"])

@@ -250,6 +250,37 @@ def test_scheduled_sampling_begins_with_the_epoch_that_it_grows_in(make: Make, t
     assert all(a != b for a, b in zip(losses["on"][4:], losses["off"][4:], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("growth", "told"),
+    [
+        (
+            0.2,
+            "stages.0.scheduled_sampling: received 0.5, of which 2 epochs reach 0.2, as it grows by 0.2 every 1; "
+            "expected 4 epochs, a larger scheduled_sampling_growth or a smaller scheduled_sampling_every.",
+        ),
+        (0.5, None),
+    ],
+)
+def test_a_share_of_own_words_that_is_not_reached_is_told(
+    growth: float, told: str | None, make: Make, tmp_path: Path
+) -> None:
+    asked = ("stages.0.epochs=2", "stages.0.scheduled_sampling=0.5", "stages.0.scheduled_sampling_every=1")
+    events = train(make(*asked, f"stages.0.scheduled_sampling_growth={growth}"), tmp_path / "run")
+    first = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert (first.text if isinstance(first, Notice) else None) == told
+
+
+def test_a_penalty_on_attention_is_refused_where_there_is_none(plain: Make, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as fault:
+        next(train(plain("torch", "stages.1.doubly_stochastic=0.5"), tmp_path / "run"))
+    assert str(fault.value) == (
+        "stages.1.doubly_stochastic: received 0.5 with model 'captioning_rnn', which attends to no regions; expected "
+        "0; or take a model that does, such as 'attend_tell'."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_patience_waits_for_the_least_number_of_epochs(make: Make, tmp_path: Path) -> None:
     still = ("stages.0.learning_rate=1e-12", "stages.0.warmup=0", "stages.0.patience=1", "stages.0.epochs=9")
     recipe = make(*still, "stages.0.epochs_at_least=5", "stages.1.epochs=1", "training.save_every=0")

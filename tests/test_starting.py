@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from seesay.checkpoint import read_checkpoint
 from seesay.errors import CheckpointError
 from seesay.recipe import Recipe
 from seesay.restoring import weights_of
-from seesay.run import Notice, resume, train
+from seesay.run import Advance, Check, Notice, resume, train
 from seesay.text.vocabulary import Vocabulary
 
 Make = Callable[..., Recipe]
@@ -24,6 +25,10 @@ def weights(run: Path, prefix: str = "") -> dict[str, np.ndarray]:
     arrays, _ = read_checkpoint(run / "checkpoints" / "best.safetensors")
     prefix = prefix or weights_of(arrays)
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def begin(recipe: Recipe, path: Path) -> str:
@@ -64,6 +69,46 @@ def test_other_sizes_stay_fresh_and_are_named(tiny: Make, trained: Path, tmp_pat
     before, after = weights(trained), weights(tmp_path / "run")
     np.testing.assert_allclose(after["embedding.weight"], before["embedding.weight"], atol=1e-6)
     assert after["attention.key.weight"].shape != before["attention.key.weight"].shape
+    assert log_of(tmp_path / "run")[0].keys() == {"event", "from", "sha256", "fresh"}  # no scores of half a model
+
+
+def test_the_weights_that_a_run_begins_with_are_kept_until_an_epoch_is_better(
+    tiny: Make, trained: Path, tmp_path: Path
+) -> None:
+    events = list(train(tiny(*BRIEF, f"training.start_from={trained}"), tmp_path / "run"))
+    said = [event.text for event in events if isinstance(event, Notice)]
+    there = [row for row in log_of(trained) if row["event"] == "check" and row["best"]][-1]
+    start = log_of(tmp_path / "run")[0]
+    assert start["scores"] == pytest.approx(there["scores"]) and start["dev_loss"] == pytest.approx(there["dev_loss"])
+    assert said[1] == (
+        f"start: dev loss {there['dev_loss']:.3f}  dev CIDEr-D {there['scores']['CIDEr-D']:.3f}; an epoch must be "
+        "better to be kept as the best."
+    )
+    assert [event.best for event in events if isinstance(event, Check)] == [False, False]
+    _, header = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert header["progress"]["step"] == 0 and header["progress"]["best_scores"] == start["scores"]
+    for name, array in weights(trained).items():
+        np.testing.assert_array_equal(weights(tmp_path / "run")[name], array)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_run_stopped_before_its_first_step_still_keeps_what_it_began_with(
+    linked: bool, tiny: Make, trained: Path, tmp_path: Path
+) -> None:
+    """A kill may come between writing the first checkpoint and naming it the best."""
+    recipe = tiny(*BRIEF, f"training.start_from={trained}")
+    list(train(recipe, tmp_path / "whole"))
+    events = train(recipe, tmp_path / "run")
+    next(event for event in events if isinstance(event, Advance))
+    events.close()  # type: ignore[attr-defined]
+    files = [tmp_path / name / "checkpoints" / "best.safetensors" for name in ("run", "whole")]
+    if not linked:
+        files[0].replace(files[0].parent / "last.safetensors")
+    list(resume(tmp_path / "run"))
+    (one, about), (other, expected) = map(read_checkpoint, files)
+    assert about["progress"] == expected["progress"] and about["progress"]["step"] == 0
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+    assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
 
 
 def test_nothing_in_common_is_refused(tiny: Make, tmp_path: Path) -> None:
@@ -71,7 +116,7 @@ def test_nothing_in_common_is_refused(tiny: Make, tmp_path: Path) -> None:
     other = other.model_copy(update={"model": type(other.model)(name="transformer", hidden_size=8, heads=1, layers=1)})
     list(train(other, tmp_path / "other"))
     with pytest.raises(CheckpointError, match=r"none of which 'captioning_rnn' has; expected a run of the same model"):
-        plain = tiny(*BRIEF, f"training.start_from={tmp_path / 'other'}")
+        plain = tiny(*BRIEF, "stages.1.doubly_stochastic=0.0", f"training.start_from={tmp_path / 'other'}")
         model = type(plain.model)(name="captioning_rnn", embedding_size=5, hidden_size=6)
         list(train(plain.model_copy(update={"model": model}), tmp_path / "run"))
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import listed
 from seesay.captioner import Caption, check_search
 from seesay.data.questions import LONGEST_ANSWER, encode_answer, pad_answers
-from seesay.decoding.settings import Decoding, Hypothesis, resolve
+from seesay.decoding.settings import Decoding, Hypothesis, as_asked, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError
 from seesay.namer import Namer
@@ -44,7 +45,7 @@ class Asker(Sighted):
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu") -> Asker:
+    def open(cls, run: Path | str, device: str = "cpu") -> Asker:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
         opened = open_run(run, "ask", _HEADER, Vocabulary.load)
         check_search(opened.header, opened.file)
@@ -83,7 +84,7 @@ class Asker(Sighted):
         With `on_bad`, a picture that cannot be read is told there and left out.
         """
         self._check(answer)
-        search = wide_enough(decoding or self.decoding, n_best)
+        search = wide_enough(as_asked(decoding, self.decoding), n_best)
         for seen in self.see(pictures, on_bad):
             found = self.ask_about(seen.features, [answer] * len(seen.pictures), n_best, search)
             yield from zip(seen.pictures, found, strict=True)
@@ -117,6 +118,7 @@ class Asker(Sighted):
         `concepts` (B, C) are those of the pictures where they are known already.
         """
         self.check_features(features)
+        answers = listed(answers, "answers", "a list of answers")
         if len(answers) != len(features):
             raise DataError(f"answers: received {len(answers)} for {len(features)} pictures; expected one for each.")
         if not len(features):
@@ -124,7 +126,7 @@ class Asker(Sighted):
         if concepts is None:
             concepts = self.namer.probabilities(features)
         heard = pad_answers([encode_answer(answer, self.vocabulary) for answer in answers])
-        search = resolve(decoding or self.decoding, self.vocabulary)
+        search = resolve(as_asked(decoding, self.decoding), self.vocabulary)
         found = self.engine.describe(self.model, features, search, None, self.device, (concepts, heard))
         return [self._best(some, n_best) for some in found]
 

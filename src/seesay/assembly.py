@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seesay import __version__
 from seesay.checkpoint import write_checkpoint
+from seesay.data.batches import batches
 from seesay.engines import Engine, open_engine
-from seesay.errors import CheckpointError
+from seesay.errors import CheckpointError, RecipeError, UnknownName
 from seesay.recipe import AnyRecipe, AnyStage, Model, Training, recipe_of
 from seesay.tasks import Material, suited
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
+from seesay.training.schedules import Schedule, noam, stepwise, warm_up_and_decay
 
+LOSS_BATCH = 20  # pictures or sentences; what fits in memory everywhere
 # Keys of data sections.
 PATHS = ("captions", "questions", "features", "flipped", "pictures", "concepts", "train", "dev", "test")
 # Settings that may change between two parts of a run: names, and where data lie that are compared by content.
@@ -79,9 +83,59 @@ def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, engine: E
     return Work(recipe, folder, engine, material, model, average, engine.optimizer(model, stage), progress)
 
 
+def check_attention(work: Work) -> None:
+    """Raises RecipeError where a stage weighs what the model attends to, and the model attends to nothing."""
+    if getattr(work.model, "attends", True):
+        return
+    for number, stage in enumerate(work.recipe.stages):
+        if value := getattr(stage, "doubly_stochastic", 0):
+            raise RecipeError(
+                f"stages.{number}.doubly_stochastic: received {value:g} with model '{work.recipe.model.name}', which "
+                "attends to no regions; expected 0; or take a model that does, such as 'attend_tell'."
+            )
+
+
+def shortfalls(work: Work) -> Iterator[str]:
+    """What the stages from here on ask for and do not come to, a line each."""
+    for number, stage in enumerate(work.recipe.stages):
+        if number >= work.progress.stage and (short := getattr(stage, "short_of", "")):
+            yield f"stages.{number}.{short}."
+
+
+def span(work: Work) -> tuple[int, int]:
+    """The steps of the stage under way, and how many of them warm up: a short stage must not end before its warm-up."""
+    total = work.stage.epochs * batches(len(work.material.train), work.stage.batch_size)
+    return total, min(work.stage.warmup, total // 10)
+
+
+def schedule_of(work: Work) -> Schedule:
+    """The learning rate by the stage's own steps."""
+    stage, (total, warmup) = work.stage, span(work)
+    if stage.decay == "noam":
+        return noam(stage.learning_rate, warmup=warmup)
+    if stage.decay == "steps":
+        return stepwise(stage.learning_rate, stage.factors, epoch_steps=total // stage.epochs, warmup=warmup)
+    return warm_up_and_decay(stage.learning_rate, warmup=warmup, total=total, decay=stage.decay, floor=stage.floor)
+
+
+def on_dev(work: Work) -> tuple[dict[str, float], float]:
+    """Scores and loss on development data; UnknownName where the score that the stage selects by is not among them."""
+    device = work.recipe.training.device
+    scores = work.material.scores(work.engine, work.judged, header_of(work), device)
+    if work.stage.select_by not in scores:
+        raise UnknownName("score", work.stage.select_by, scores)
+    dev = work.material.dev.in_order(LOSS_BATCH)
+    return scores, work.engine.mean_loss(work.judged, dev, work.recipe.task, device)
+
+
 def check_recipe(recipe: AnyRecipe, header: dict[str, Any], path: Path) -> None:
     """Refuse to go on with other settings than the run began with; its name and where its data lie may change."""
-    begun = header.get("recipe")
+    begun, progress = header.get("recipe"), header.get("progress")
+    if isinstance(progress, dict) and progress.get("done") and not progress.get("step"):
+        raise CheckpointError(
+            f"{path}: its weights were imported, not trained by seesay; expected a run that 'seesay train' began; it "
+            "can be evaluated and used; to train from them, name it as training.start_from of another run."
+        )
     if not isinstance(begun, dict) or not isinstance(header.get("data"), dict):
         raise CheckpointError(
             f"{path}: begun by an older seesay, which noted too little to go on exactly; it can be evaluated and used; "

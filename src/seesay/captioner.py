@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import listed
 from seesay.consensus import by_consensus, frequencies_of
-from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, resolve
+from seesay.decoding.settings import PRECISIONS, Decoding, Hypothesis, as_asked, resolve
 from seesay.engines import Engine
 from seesay.errors import CheckpointError, DataError, RecipeError, UnknownName
 from seesay.metrics.cider import CiderD
@@ -34,7 +35,7 @@ class Caption:
     text: str
     score: float  # log-probability, over length ** length_penalty; by consensus, the CIDEr-D to be expected (0 to 10)
     tokens: tuple[str, ...]
-    attention: NDArray[np.float32] | None  # (len(tokens), R)
+    attention: NDArray[np.float32] | None = field(compare=False)  # (len(tokens), R)
 
     def as_dict(self) -> dict[str, Any]:
         """What `seesay caption --json` prints of it."""
@@ -54,7 +55,9 @@ class Captioner(Sighted):
     positions: int | None = None  # of the model, if it has such: the most words of a caption
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu", engine: str | None = None, precision: str = "float32") -> Captioner:
+    def open(
+        cls, run: Path | str, device: str = "cpu", engine: str | None = None, precision: str = "float32"
+    ) -> Captioner:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one.
 
         `engine` is "torch" or "numpy"; None takes the one that trained it, or the other where that is not installed.
@@ -69,12 +72,15 @@ class Captioner(Sighted):
 
     @classmethod
     def together(
-        cls, runs: Sequence[Path], device: str = "cpu", engine: str | None = None, precision: str = "float32"
+        cls, runs: Sequence[Path | str], device: str = "cpu", engine: str | None = None, precision: str = "float32"
     ) -> Captioner:
         """Several runs as one captioner, that says the next word by the mean of their probabilities; one run is itself.
 
         They need the same vocabulary and the same encoder; the first one's search is used. torch alone.
         """
+        runs = listed(runs, "runs", "a list of run folders")
+        if not runs:
+            raise DataError("runs: received none; expected one run folder at least; name one.")
         several = [cls.open(run, device, engine, precision) for run in runs]
         first = several[0]
         if len(several) == 1:
@@ -112,7 +118,8 @@ class Captioner(Sighted):
     ) -> list[list[Caption]]:
         """Captions of photographs (paths, the bytes of files, or opened ones), for each the best first.
 
-        `seed` makes sampling repeatable. Raises DataError for a picture that cannot be read.
+        `seed` makes sampling repeatable; without one, each call draws anew. Raises DataError for a picture that
+        cannot be read.
         """
         return [captions for _, captions in self.stream(pictures, decoding, seed)]
 
@@ -128,7 +135,7 @@ class Captioner(Sighted):
         With `on_bad`, a picture that cannot be read is told there and left out. A sampled caption depends on `seed` and
         on the picture's place, not on its neighbours.
         """
-        for seen in self.see(pictures, on_bad, at_once(BATCH, decoding or self.decoding)):
+        for seen in self.see(pictures, on_bad, at_once(BATCH, as_asked(decoding, self.decoding))):
             found = self.describe(seen.features, decoding, seed, [str(place) for place in seen.places])
             yield from zip(seen.pictures, found, strict=True)
 
@@ -145,17 +152,19 @@ class Captioner(Sighted):
         by consensus draws with the seed 0 where none is given, as it is a search.
         """
         self.check_features(features)
-        resolved = resolve(decoding or self.decoding, self.vocabulary)
+        resolved = resolve(as_asked(decoding, self.decoding), self.vocabulary)
         if self.positions and resolved.max_length > self.positions:
             raise RecipeError(
                 f"decoding.max_length: received {resolved.max_length}; expected at most the model's positions, "
                 f"{self.positions}; have fewer words said."
             )
-        names = names or [str(place) for place in range(len(features))]
+        named = [*range(len(features))] if names is None else listed(names, "names", "a list of names")
+        if len(named) != len(features):
+            raise DataError(f"names: received {len(named)} for {len(features)} pictures; expected one for each.")
         if resolved.method == "consensus":
-            found = self._agreed(features, resolved, [_seed_of(seed or 0, name) for name in names])
+            found = self._agreed(features, resolved, [_seed_of(seed or 0, name) for name in named])
         else:
-            seeds = None if seed is None else [_seed_of(seed, name) for name in names]
+            seeds = None if seed is None else [_seed_of(seed, name) for name in named]
             found = self.engine.describe(self.model, features, resolved, seeds, self.device)
         return [_distinct([self._caption(hypothesis) for hypothesis in some]) for some in found]
 
@@ -187,7 +196,7 @@ def _at(precision: str, engine: Engine, model: Any) -> Any:
     return prepare(model, precision)
 
 
-def _seed_of(seed: int, name: str) -> int:
+def _seed_of(seed: int, name: object) -> int:
     """The seed of one picture's own random numbers."""
     digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "little") >> 1

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seesay.arguments import listed, shortened
 from seesay.data.labels import Labelled
 from seesay.data.texts import TextSet
 from seesay.engines import Engine
+from seesay.errors import DataError
 from seesay.restoring import OF_ALL, open_run
 from seesay.text.lexicon import Lexicon
 from seesay.text.tokens import split_by
@@ -36,7 +38,7 @@ class Classifier:
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Classifier:
+    def open(cls, run: Path | str, device: str = "cpu", engine: str | None = None) -> Classifier:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
         opened = open_run(run, "classify", _HEADER, Lexicon.load)
         sizes = {"sizes": opened.words.sizes, "labels": len(opened.words.tags)}
@@ -48,7 +50,14 @@ class Classifier:
         return split_by(self.header["texts"]["tokens"])(text)[: self.header["texts"]["max_words"]]
 
     def classify(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[list[Guess]]:
-        """All labels of each text, the most probable first; of a text without words, by the labels alone."""
+        """All labels of each text, the most probable first; of a text without words, by the labels alone.
+
+        Raises DataError for a lone text, and for what is no text.
+        """
+        texts = listed(texts, "texts", "a list of texts")
+        for number, text in enumerate(texts, start=1):
+            if not isinstance(text, str):
+                raise DataError(f"text {number}: received {shortened(text)}; expected a string; give the text itself.")
         found: list[list[Guess]] = [[]] * len(texts)
         places = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # of like length: no work on padding
         for done in range(0, len(places), BATCH):

@@ -20,7 +20,7 @@ from seesay.text.ptb import tokenize
 from seesay.training.folder import RunFolder
 
 
-def frequencies_of(run: Path) -> CiderD:
+def frequencies_of(run: Path | str) -> CiderD:
     """The document frequencies of a run's training captions, each picture a document, from its frequencies.json.
 
     Where there is none yet, they are counted and the file is written, which takes a second for 30,000 captions.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from seesay import run
@@ -45,8 +47,9 @@ def run_demo(output: Path) -> None:
     photograph = sorted(photographs.glob("*.jpg"))[0]
     print(f"\nThe report, with attention maps for every word:  {page.resolve()}")
     print("What to try next:")
-    print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} {shlex.quote(str(_short(photograph)))} --n-best 3")
-    print(f"  .venv/bin/seesay caption {shlex.quote(str(output))} YOUR_PHOTO.jpg")
+    command = f"{shlex.quote(called())} caption {shlex.quote(str(output))}"
+    print(f"  {command} {shlex.quote(str(_short(photograph)))} --n-best 3")
+    print(f"  {command} YOUR_PHOTO.jpg")
     print("  your own pictures and captions: five lines in README.md, 'Your own data'")
 
 
@@ -76,6 +79,13 @@ def ask_aside(output: Path, run: Path, captions: Path) -> None:
     print(f"\nA question about each photograph kept aside, by {run}:")
     for file, questions in zip(files, asker.ask_about(store.read(files), [""] * len(files)), strict=True):
         print(f"  {file}  {questions[0].text}")
+
+
+def called() -> str:
+    """The command as a person can type it again: by its path where it was called so, or else by its name."""
+    command = Path(sys.argv[0])
+    by_path = command.name == "seesay" and shutil.which("seesay") != str(command)
+    return str(_short(command)) if by_path else "seesay"
 
 
 def _short(path: Path) -> Path:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from seesay.arguments import listed, path_of
 from seesay.captioner import Caption, Captioner, at_once
 from seesay.data.features import FeatureStore
 from seesay.data.records import Record, read_records, split
-from seesay.decoding.settings import Decoding
+from seesay.decoding.settings import Decoding, as_asked
 from seesay.errors import DataError
 from seesay.files import write_json
 from seesay.metrics.files import write_results
@@ -18,7 +19,7 @@ from seesay.metrics.scoring import evaluate as score
 from seesay.recipe import Data, Recipe, locate
 from seesay.report.credits import COCO_CAPTIONS, read_credits
 from seesay.report.page import write_report
-from seesay.restoring import best_step, recipe_in
+from seesay.restoring import best_of, best_step, recipe_in
 from seesay.text.json_file import read_json
 from seesay.text.splits import known_split
 from seesay.training.folder import RunFolder
@@ -27,7 +28,7 @@ BATCH = 100
 Progress = Callable[[int, int], None]  # (pictures done, of how many)
 
 
-def decoding_of(run: Path) -> Decoding:
+def decoding_of(run: Path | str) -> Decoding:
     """The search that the recipe of a run asks for."""
     return Decoding(**recipe_in(run, Recipe).decoding.model_dump())
 
@@ -74,26 +75,30 @@ def score_captions(
 
 
 def evaluate(
-    run: Path,
+    run: Path | str,
     part: str = "dev",
     decoding: Decoding | None = None,
-    captions: Path | None = None,
-    features: Path | None = None,
+    captions: Path | str | None = None,
+    features: Path | str | None = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
     precision: str = "float32",
+    others: Sequence[Path | str] = (),
 ) -> Evaluation:
     """Caption and score split `part` with the best checkpoint of `run`; predictions and scores go into the run folder.
 
     `captions` and `features` take the place of those of the recipe, to evaluate on other pictures. The files written
     are named after the split; after other captions, other features and another search than the recipe's too, so that
-    `dev` stays what the recipe asks for. `tell` hears of METEOR's data being packed, which happens once.
+    `dev` stays what the recipe asks for. With `others`, runs of the same vocabulary and encoder, the next word is said
+    by the mean of all, as by `Captioner.together`, and the files are named after them too. `tell` hears of METEOR's
+    data being packed, which happens once.
     """
-    recipe, folder, captioner = recipe_in(run, Recipe), RunFolder(run), Captioner.open(run, precision=precision)
-    decoding = decoding or decoding_of(run)
-    name = _name(recipe, part, decoding, captions, features, precision)
-    records = split(read_records(captions or locate(recipe.data.captions)), part)
-    store = open_features(features or locate(recipe.data.features), captioner.header)
+    recipe, folder, others = recipe_in(run, Recipe), RunFolder(run), listed(others, "others", "a list of run folders")
+    captioner = Captioner.together([run, *others], precision=precision)
+    decoding = as_asked(decoding, decoding_of(run))
+    name = _name(recipe, part, decoding, captions, features, precision, others)
+    records = split(read_records(_path(captions, recipe.data, "captions")), part)
+    store = open_features(_path(features, recipe.data, "features"), captioner.header)
     found = describe_records(captioner, records, store, decoding, progress, recipe.seed)
     write_results(folder.results(name), {record.id: found[record.id][0].text for record in records})
     result = score_captions(found, records, COCO, tell)
@@ -104,6 +109,7 @@ def evaluate(
         "decoding": vars(decoding),
         "checkpoint_step": captioner.header["progress"]["step"],
         "signature": result.signature,
+        **({"together_with": [str(other) for other in others]} if others else {}),
     }
     write_json(folder.scores(name), result.to_json())
     write_json(folder.predictions(name), about | {"items": items_of(records, found, result)})
@@ -111,25 +117,27 @@ def evaluate(
 
 
 def captions_file(
-    run: Path,
+    run: Path | str,
     part: str = "dev",
     decoding: Decoding | None = None,
-    captions: Path | None = None,
-    features: Path | None = None,
+    captions: Path | str | None = None,
+    features: Path | str | None = None,
     precision: str = "float32",
+    others: Sequence[Path | str] = (),
 ) -> Path:
     """Where `evaluate` with these arguments keeps the captions."""
-    decoding = decoding or decoding_of(run)
-    return RunFolder(run).predictions(_name(recipe_in(run, Recipe), part, decoding, captions, features, precision))
+    recipe, decoding = recipe_in(run, Recipe), as_asked(decoding, decoding_of(run))
+    return RunFolder(run).predictions(_name(recipe, part, decoding, captions, features, precision, others))
 
 
 def _name(
     recipe: Recipe,
     part: str,
     decoding: Decoding,
-    captions: Path | None,
-    features: Path | None,
-    precision: str = "float32",
+    captions: Path | str | None,
+    features: Path | str | None,
+    precision: str,
+    others: Sequence[Path | str],
 ) -> str:
     """What the files of an evaluation are called: the split alone where everything is as in the recipe."""
     usual = vars(Decoding(**recipe.decoding.model_dump()))
@@ -140,11 +148,17 @@ def _name(
         names.append(Path(str(features)).stem)
     names += [f"{key}-{value}" for key, value in vars(decoding).items() if value != usual[key]]
     names += [precision] if precision != "float32" else []
+    names += [f"with-{best_of(other).resolve().parent.parent.name}" for other in others]
     return "-".join(names).replace("/", "_")  # a forbidden or required word may have one
 
 
-def _is_other(path: Path | None, data: Data, key: str) -> bool:
-    return path is not None and path.resolve() != locate(getattr(data, key)).resolve()
+def _is_other(path: Path | str | None, data: Data, key: str) -> bool:
+    return path is not None and _path(path, data, key).resolve() != locate(getattr(data, key)).resolve()
+
+
+def _path(path: Path | str | None, data: Data, key: str) -> Path:
+    """The file or folder that takes the place of the recipe's, or else the recipe's."""
+    return locate(getattr(data, key)) if path is None else path_of(path, key)
 
 
 def open_features(path: Path, header: dict[str, Any]) -> FeatureStore:
@@ -187,7 +201,7 @@ def _as_json(caption: Caption, first: bool) -> dict[str, Any]:
     return caption.as_dict() | {"tokens": list(caption.tokens), "attention": attention}
 
 
-def is_current(run: Path, file: Path, *others: Path, **said: Any) -> bool:
+def is_current(run: Path | str, file: Path, *others: Path, **said: Any) -> bool:
     """Whether an evaluation is there and says that it comes from the checkpoint of the run that is the best now.
 
     `file`, which is JSON, must say all that is `said` besides; the `others` must be there.
@@ -200,7 +214,7 @@ def is_current(run: Path, file: Path, *others: Path, **said: Any) -> bool:
     return isinstance(found, dict) and wanted.items() <= found.items() and all(other.exists() for other in others)
 
 
-def write_run_report(run: Path) -> Path:
+def write_run_report(run: Path | str) -> Path:
     """The page about a run, by the search of its recipe; its development data are captioned first, unless they have
     been by the best checkpoint.
     """
@@ -209,4 +223,4 @@ def write_run_report(run: Path) -> Path:
         evaluate(run, "dev", decoding)
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
     captions = COCO_CAPTIONS if recipe.data.captions.startswith("seesay:") else None
-    return write_report(run, pictures, read_credits(locate(recipe.data.captions), captions), recipe.notice)
+    return write_report(folder.path, pictures, read_credits(locate(recipe.data.captions), captions), recipe.notice)

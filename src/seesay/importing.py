@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seesay import __version__
+from seesay.arguments import path_of
 from seesay.checkpoint import write_checkpoint
 from seesay.data.features import FeatureStore
 from seesay.engines import open_engine
@@ -25,12 +26,12 @@ SEARCH = {"method": "beam", "beam": 5, "max_length": 20, "faithful": True}  # wh
 
 def import_run(
     kind: str,
-    weights: Path,
-    run: Path,
-    words: Path,
+    weights: Path | str,
+    run: Path | str,
+    words: Path | str,
     *,
-    captions: Path | None = None,
-    features: Path | None = None,
+    captions: Path | str | None = None,
+    features: Path | str | None = None,
     encoder: str | None = None,
     heads: int = 8,
 ) -> Released:
@@ -41,7 +42,9 @@ def import_run(
     them, or else `encoder` does. Raises CheckpointError for another kind of file or a folder that holds a run,
     DataError where words or features do not fit the weights.
     """
-    folder = RunFolder(run)
+    folder, weights, words = RunFolder(run), path_of(weights, "weights"), path_of(words, "words")
+    captions = None if captions is None else path_of(captions, "captions")
+    features = None if features is None else path_of(features, "features")
     with folder.locked():
         if folder.begun() or folder.recipe.exists():
             raise CheckpointError(f"{run}: holds a run already; choose another -o.")
@@ -63,7 +66,7 @@ def import_run(
     return released
 
 
-def read_words(path: Path) -> Vocabulary:
+def read_words(path: Path | str) -> Vocabulary:
     """Words in the order of their ids, the specials `<unk>`, `<pad>`, `<bos>`, `<eos>` first; DataError for others.
 
     >>> import tempfile
@@ -72,9 +75,10 @@ def read_words(path: Path) -> Vocabulary:
     >>> read_words(path).encode(["dog"])
     [5]
     """
+    path = path_of(path, "words")
     if path.suffix != ".json":
         try:
-            words = path.read_text(encoding="utf-8").split("\n")
+            words = path.read_text(encoding="utf-8-sig").split("\n")
         except OSError as fault:
             raise DataError(f"{path}: cannot be read ({fault.strerror}); expected words, one a line.") from None
         except UnicodeDecodeError as fault:
@@ -133,8 +137,26 @@ def _header(recipe: Recipe, released: Released, vocabulary: Vocabulary, encoder:
     }
 
 
-def told(released: Released, run: Path) -> str:
-    """One line about what was imported, and what comes next."""
+def told(
+    released: Released,
+    run: Path,
+    captions: Path | None = None,
+    features: Path | None = None,
+    encoder: str | None = None,
+) -> str:
+    """One line about what was imported, and what comes next; the rest are the arguments of `import_run`."""
     count = sum(parameter.numel() for parameter in released.model.parameters())
     unused = f" ({len(released.unused)} tensors of the file are never used)" if released.unused else ""
-    return f"{run}: {released.name}, {count:,} weights{unused}. Next: seesay evaluate {shlex.quote(str(run))}"
+    evaluate = f"seesay evaluate {shlex.quote(str(run))}"
+    if captions and features:
+        after = f"Next: {evaluate}"
+    elif features:
+        after = f"Next: {evaluate} --captions CAPTIONS"
+    elif encoder:
+        after = f"Next: {evaluate} --captions CAPTIONS --features FEATURES, which '{encoder}' made"
+    else:
+        after = (
+            "To evaluate it, import it with --captions and --features into another folder: features of the encoder "
+            "that it was released with, which seesay does not have"
+        )
+    return f"{run}: {released.name}, {count:,} weights{unused}. {after}"

@@ -31,7 +31,7 @@ class Namer(Sighted):
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu") -> Namer:
+    def open(cls, run: Path | str, device: str = "cpu") -> Namer:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
         opened = open_run(run, "concepts", _HEADER, ConceptWords.load)
         sizes = {"feature_size": opened.header["model"]["feature_size"], "concept_count": len(opened.words)}

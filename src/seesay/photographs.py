@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from seesay.data.images import open_picture, to_squares
+from seesay.arguments import listed, path_of, shortened
+from seesay.data.images import as_seen, open_picture, to_squares
 from seesay.engines import Engine
-from seesay.errors import DataError
+from seesay.errors import CheckpointError, DataError, UnknownName
 from seesay.restoring import OF_ALL
 from seesay.vision.encoders import Encoder, load_encoder
 
 BATCH = 8  # photographs at a time: what is said of the first comes soon, and larger batches are hardly faster
 OF_SIGHTED = OF_ALL | {"encoder": str, "model.feature_size": int}  # what a checkpoint must say to be shown photographs
-Picture = Path | bytes | Image
+Picture = str | os.PathLike[str] | bytes | Image
 Squares = tuple[NDArray[np.uint8], ...]  # a picture at each side that the encoder sees it at
 
 
@@ -39,8 +40,16 @@ class Sighted:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder whose features the model was trained on, loaded at first use."""
-        return load_encoder(self.header["encoder"], engine=self.engine.name)
+        """The encoder whose features the model was trained on, loaded at first use; CheckpointError for another's."""
+        try:
+            return load_encoder(self.header["encoder"], engine=self.engine.name)
+        except UnknownName:
+            name = self.header["encoder"]
+            raise CheckpointError(
+                f"encoder: received '{name}', which made the features that the model was trained on; expected one of "
+                "seesay's own, to show it photographs; make features with that encoder, and have 'seesay evaluate' "
+                "describe these."
+            ) from None
 
     def see(
         self, pictures: Iterable[Picture], on_bad: Callable[[DataError], None] | None = None, size: int = BATCH
@@ -50,7 +59,7 @@ class Sighted:
         Raises DataError for a picture that cannot be read; with `on_bad`, it is told there and left out.
         """
         some: list[tuple[int, Picture, Squares]] = []
-        for place, picture in enumerate(pictures):
+        for place, picture in enumerate(_several(pictures)):
             try:
                 squares = self._squares(picture)
             except DataError as fault:
@@ -67,8 +76,7 @@ class Sighted:
 
     def _squares(self, picture: Picture) -> Squares:
         """What the encoder sees of a photograph: all that is kept of it, as it may have 24 megapixels."""
-        opened = picture if isinstance(picture, Image) else open_picture(picture)
-        return to_squares(opened, self.encoder.sides)
+        return to_squares(_opened(picture), self.encoder.sides)
 
     def _encoded(self, some: list[tuple[int, Picture, Squares]]) -> Seen:
         places, pictures, squares = zip(*some, strict=True)
@@ -77,5 +85,27 @@ class Sighted:
     def check_features(self, features: NDArray[Any]) -> None:
         """Raises DataError unless features are (B, R, D), with the D of training."""
         size = self.header["model"]["feature_size"]
+        if not isinstance(features, np.ndarray):
+            raise DataError(f"features: received {shortened(features)}; expected an array (pictures, regions, {size}).")
         if features.ndim != 3 or features.shape[2] != size:
             raise DataError(f"Features of shape {features.shape}; expected (pictures, regions, {size}) as in training.")
+
+
+def _several(pictures: Iterable[Picture]) -> Iterable[Picture]:
+    """The same, unless it is a single picture, whose letters or bytes would be taken for pictures."""
+    if isinstance(pictures, str | bytes | os.PathLike | Image) or not isinstance(pictures, Iterable):
+        return listed(pictures, "pictures", "a list of pictures")
+    return pictures
+
+
+def _opened(picture: Picture) -> Image:
+    """The picture, whatever it comes as; DataError for what is none."""
+    if isinstance(picture, Image):
+        try:
+            return as_seen(picture)
+        except (OSError, ValueError, SyntaxError) as fault:  # closed, or its file is damaged
+            reason = str(fault) or type(fault).__name__
+            raise DataError(f"picture: cannot be read ({reason}); expected an opened one; open it again.") from None
+    if isinstance(picture, bytes):
+        return open_picture(picture)
+    return open_picture(path_of(picture, "picture", "a path, the bytes of a file or an opened picture"))

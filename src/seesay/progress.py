@@ -73,7 +73,8 @@ def follow_training(events: Iterator[Event]) -> None:
 
 def describe_check(check: Check) -> str:
     """One line about one epoch."""
-    shown = [name for name in ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "macro_F1", "F1") if name in check.scores]
+    usual = ("Bleu_4", "CIDEr-D", "mAP", "accuracy", "macro_F1", "F1")
+    shown = [name for name in check.scores if name in usual or name == check.select_by]
     scores = ", ".join(f"{name} {check.scores[name]:.3f}" for name in shown)
     reward = f"  reward {check.means['reward']:.3f}" if "reward" in check.means else ""
     star, stage = "  * best" if check.best else "", f"  {check.stage}" if check.stage else ""

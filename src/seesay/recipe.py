@@ -10,6 +10,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from seesay.arguments import listed, path_of
 from seesay.errors import RecipeError, UnknownName
 from seesay.sections import (
     KINDS,
@@ -99,7 +100,7 @@ def locate(path: str) -> Path:
     return PACKAGE / "data" / path.removeprefix("seesay:") if path.startswith("seesay:") else Path(path)
 
 
-def find_recipe(name: str) -> Path:
+def find_recipe(name: Path | str) -> Path:
     """The recipe file of that path; `X`, `X.toml` and `recipes/X.toml` may also be one of seesay's own.
 
     Raises RecipeError where there is no such file: a mistyped path never runs another recipe.
@@ -107,8 +108,9 @@ def find_recipe(name: str) -> Path:
     >>> find_recipe("demo").name, find_recipe("recipes/demo.toml").name
     ('demo.toml', 'demo.toml')
     """
-    if Path(name).is_file():
+    if path_of(name, "recipe").is_file():
         return Path(name)
+    name = str(name)
     own = {file.stem: file for home in HOMES if home.is_dir() for file in sorted(home.glob("*.toml"))}
     bare = name.removeprefix("recipes/").removesuffix(".toml")
     named = "/" not in name or (name == f"recipes/{bare}.toml" and "/" not in bare)
@@ -121,15 +123,16 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"{name}: no such file; expected a recipe in TOML; check the path.")
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
+def read_recipe(path: Path | str, overrides: Iterable[str] = ()) -> AnyRecipe:
     """Read a recipe and apply `overrides` such as "stages.0.epochs=3" or "model.dropout=0.2"."""
+    path = path_of(path, "recipe")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
         raise RecipeError(f"{path}: cannot be read ({fault.strerror}); expected a recipe in TOML.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise RecipeError(f"{path}: not valid TOML: {fault}.") from None
-    for override in overrides:
+    for override in listed(overrides, "overrides", "a list such as ['stages.0.epochs=3']"):
         _apply(content, override)
     return recipe_of(content, path)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from seesay.arguments import path_of
 from seesay.checkpoint import Arrays, read_checkpoint
 from seesay.engines import Engine, has_torch, open_engine
 from seesay.errors import CheckpointError
@@ -32,10 +33,10 @@ TRAINED = {  # what a run of each task trains
 
 
 @overload
-def recipe_in(run: Path) -> AnyRecipe: ...
+def recipe_in(run: Path | str) -> AnyRecipe: ...
 @overload
-def recipe_in(run: Path, kind: type[Wanted]) -> Wanted: ...
-def recipe_in(run: Path, kind: Any = None) -> Any:
+def recipe_in(run: Path | str, kind: type[Wanted]) -> Wanted: ...
+def recipe_in(run: Path | str, kind: Any = None) -> Any:
     """The recipe of a run folder; CheckpointError where the folder is not one, or its recipe not of that kind."""
     from seesay.recipe import read_recipe
 
@@ -51,8 +52,9 @@ def recipe_in(run: Path, kind: Any = None) -> Any:
     return recipe
 
 
-def best_of(run: Path) -> Path:
+def best_of(run: Path | str) -> Path:
     """The best checkpoint of a run folder, or the file itself; CheckpointError where there is none yet."""
+    run = path_of(run, "run", "a run folder or a checkpoint, as text or a pathlib.Path")
     if not run.exists():
         raise CheckpointError(
             f"{run}: not found; expected a run folder, as 'seesay train' makes it, or a checkpoint; check the path."
@@ -65,7 +67,7 @@ def best_of(run: Path) -> Path:
     return file
 
 
-def best_step(run: Path) -> int:
+def best_step(run: Path | str) -> int:
     """After how many steps of training the best checkpoint of a run was made; CheckpointError where it is not said."""
     file = best_of(run)
     header: Any = read_checkpoint(file)[1]
@@ -124,7 +126,7 @@ class Opened(Generic[Some]):
         return chosen, chosen.move(model, device)
 
 
-def open_run(run: Path, task: str, wanted: Mapping[str, type], load: Callable[[Path], Some]) -> Opened[Some]:
+def open_run(run: Path | str, task: str, wanted: Mapping[str, type], load: Callable[[Path], Some]) -> Opened[Some]:
     """The best checkpoint of a run folder, or a given checkpoint file within one, checked to be one of `task`.
 
     `wanted` are the keys that its header must have, `load` reads its words. Raises CheckpointError for a checkpoint

@@ -9,23 +9,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from seesay.assembly import Work, assemble, check_recipe, check_same, engine_of, header_of, save, settle
+from seesay.arguments import shortened
+from seesay.assembly import (
+    Work,
+    assemble,
+    check_attention,
+    check_recipe,
+    check_same,
+    engine_of,
+    on_dev,
+    save,
+    schedule_of,
+    settle,
+    shortfalls,
+    span,
+)
 from seesay.checkpoint import read_checkpoint
 from seesay.data.batches import batches
-from seesay.errors import CheckpointError, TrainingDiverged, UnknownName
+from seesay.errors import CheckpointError, RecipeError, TrainingDiverged
 from seesay.files import link_file, replace_file
 from seesay.recipe import AnyRecipe, SelfCriticalStage, read_recipe, write_recipe
 from seesay.restoring import best_of, weights_of
-from seesay.starting import start_from
+from seesay.starting import first_score, start_from
 from seesay.tasks import gather
 from seesay.training.curves import Curves
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
-from seesay.training.schedules import Schedule, noam, stepwise, warm_up_and_decay
 from seesay.training.step import NOTHING, Step, means_of
 from seesay.training.worth import Judge
-
-LOSS_BATCH = 20  # pictures or sentences; what fits in memory everywhere
 
 
 class Advance(NamedTuple):
@@ -55,14 +66,18 @@ class Check(NamedTuple):
     seconds: float
     means: Mapping[str, float] = NOTHING  # per caption that was drawn: reward, baseline, length, broken_ends
     stage: str = ""  # in the first epoch of a stage of several: from here on the loss may be another one
+    select_by: str = ""  # the score that says which epoch is the best
 
 
 Event = Advance | Check | Notice
 
 
-def train(recipe: AnyRecipe, path: Path) -> Iterator[Event]:
+def train(recipe: AnyRecipe, path: Path | str) -> Iterator[Event]:
     """Train from the start into the run folder `path`, which must not hold a run already."""
     folder = RunFolder(path)
+    path = folder.path
+    if not hasattr(recipe, "training"):  # the path of one, most likely
+        raise RecipeError(f"recipe: received {shortened(recipe)}; expected a recipe, as read_recipe(path) gives it.")
     with folder.locked():
         if folder.begun():
             again = f"seesay train --resume {shlex.quote(str(path))}"
@@ -73,21 +88,26 @@ def train(recipe: AnyRecipe, path: Path) -> Iterator[Event]:
         if begins:
             best_of(Path(begins))  # what is missing should be missed before anything is written
         work = assemble(recipe, folder, gather(recipe, folder), engine, Progress())
+        check_attention(work)
         folder.prepare()
         folder.clear()
         replace_file(folder.recipe, write_recipe(recipe))
         work.material.save_words(folder.vocabulary)
         if begins:
             start = start_from(work, Path(begins))
-            folder.append(folder.log, start.about)
             yield Notice(start.text)
+            yield from map(Notice, first_score(work, start))
+            folder.append(folder.log, start.about)
         save(work)
+        if _is_best(work.progress):
+            link_file(folder.last, folder.best)
         yield from _stages(work)
 
 
-def resume(path: Path) -> Iterator[Event]:
+def resume(path: Path | str) -> Iterator[Event]:
     """Go on with the run in folder `path` exactly where its newest checkpoint stands."""
     folder = RunFolder(path)
+    path = folder.path
     if not folder.recipe.exists():
         raise CheckpointError(
             f"{path}: no run to resume; expected recipe.toml and checkpoints in it; begin with 'seesay train RECIPE'."
@@ -113,15 +133,21 @@ def resume(path: Path) -> Iterator[Event]:
         yield from map(Notice, filter(None, (note, changed)))
         if work.progress.done:
             yield Notice(f"{path}: trained to its end already, in {work.progress.step:,} steps; nothing left to do.")
-        if not note and work.progress.stage_epoch and work.progress.best_step == work.progress.step:
+        if not note and _is_best(work.progress):
             link_file(folder.last, folder.best)  # the kill may have come between saving and linking
         yield from _stages(work)
+
+
+def _is_best(progress: Progress) -> bool:
+    """Whether the newest checkpoint is the best so far, and not a new stage's first, which only has its weights."""
+    fresh_stage = progress.stage and not progress.stage_epoch
+    return progress.best_score is not None and progress.best_step == progress.step and not fresh_stage
 
 
 def _stages(work: Work) -> Iterator[Event]:
     if work.progress.done:
         return
-    yield from map(Notice, work.material.notices)
+    yield from map(Notice, (*work.material.notices, *shortfalls(work)))
     curves = Curves(work.folder.path / "tensorboard", work.progress.step + 1)
     try:
         while not work.progress.done:
@@ -151,6 +177,7 @@ def _next_stage(work: Work) -> None:
         progress.done = True
     else:
         progress.stage += 1
+        progress.select_by(work.stage.select_by)
         arrays, _ = read_checkpoint(work.folder.best)
         work.engine.load(work.model, arrays, weights_of(arrays), str(work.folder.best))
         work.average = work.engine.copy(work.model) if work.stage.average else None
@@ -202,26 +229,10 @@ def _no_reward(check: Check) -> str:
     )
 
 
-def _span(work: Work) -> tuple[int, int]:
-    """The steps of the stage under way, and how many of them warm up: a short stage must not end before its warm-up."""
-    total = work.stage.epochs * batches(len(work.material.train), work.stage.batch_size)
-    return total, min(work.stage.warmup, total // 10)
-
-
-def _schedule(work: Work) -> Schedule:
-    """The learning rate by the stage's own steps."""
-    stage, (total, warmup) = work.stage, _span(work)
-    if stage.decay == "noam":
-        return noam(stage.learning_rate, warmup=warmup)
-    if stage.decay == "steps":
-        return stepwise(stage.learning_rate, stage.factors, epoch_steps=total // stage.epochs, warmup=warmup)
-    return warm_up_and_decay(stage.learning_rate, warmup=warmup, total=total, decay=stage.decay, floor=stage.floor)
-
-
 def _epoch(work: Work, judge: Judge | None) -> Iterator[Step]:
     """The steps that are left of the epoch under way."""
     stage, progress, training = work.stage, work.progress, work.recipe.training
-    schedule = _schedule(work)
+    schedule = schedule_of(work)
     before = progress.step - progress.stage_step  # the steps of earlier stages
     seed = work.recipe.seed
     return work.engine.fit(
@@ -255,16 +266,12 @@ def _count(work: Work, step: Step, curves: Curves) -> None:
 def _check(work: Work, curves: Curves, began: float) -> Check:
     """Close the epoch: loss and scores on development data, the log, the checkpoint."""
     progress, stage = work.progress, work.stage
-    device = work.recipe.training.device
-    scores = work.material.scores(work.engine, work.judged, header_of(work), device)
-    if stage.select_by not in scores:
-        raise UnknownName("score", stage.select_by, scores)
-    dev_loss = work.engine.mean_loss(work.judged, work.material.dev.in_order(LOSS_BATCH), work.recipe.task, device)
-    best = progress.offer(scores[stage.select_by], dev_loss)
+    scores, dev_loss = on_dev(work)
+    best = progress.offer(scores[stage.select_by], dev_loss, scores)
     sums, progress.sums = progress.sums, {}
     train_loss = sums.pop("loss", 0.0) / max(1, sums.pop("tokens", 0))
     means = means_of(sums)
-    warming = progress.stage_step <= _span(work)[1]  # patience begins when the learning rate is whole
+    warming = progress.stage_step <= span(work)[1]  # patience begins when the learning rate is whole
     progress.epochs_without_gain = 0 if best or warming else progress.epochs_without_gain + 1
     progress.epoch, progress.stage_epoch = progress.epoch + 1, progress.stage_epoch + 1
     progress.position = 0
@@ -280,4 +287,5 @@ def _check(work: Work, curves: Curves, began: float) -> Check:
     seconds = time.monotonic() - began
     work.folder.append(work.folder.timings, {**where, "seconds": round(seconds, 3)})
     epochs = sum(stage.epochs for stage in work.recipe.stages)
-    return Check(progress.epoch, epochs, train_loss, dev_loss, scores, best, seconds, means, _new_stage(work))
+    place = _new_stage(work), stage.select_by
+    return Check(progress.epoch, epochs, train_loss, dev_loss, scores, best, seconds, means, *place)

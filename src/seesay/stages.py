@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -43,6 +44,11 @@ class _Stage(Section):
                 f"factors: received {[list(pair) for pair in self.factors]} with decay '{self.decay}'; expected pairs "
                 "of an epoch and a factor of the learning rate, such as [[1, 1.0], [11, 0.2]], with decay 'steps' alone"
             )
+        if self.epochs_at_least > self.epochs:
+            raise ValueError(
+                f"epochs_at_least: received {self.epochs_at_least}, of {self.epochs} epochs; expected no more than "
+                "these; lower it, or raise epochs"
+            )
         starts = [epoch for epoch, _ in self.factors]
         if any(a >= b for a, b in itertools.pairwise([0, *starts])) or any(not f > 0 for _, f in self.factors):
             raise ValueError(
@@ -72,6 +78,35 @@ class Stage(_Stage):
     def batch_size(self) -> int:
         """How much goes into one step."""
         return self.pictures_per_batch
+
+    def share_at(self, epoch: int) -> float:
+        """The share of own words in an epoch, counted from 0.
+
+        >>> stage = Stage(scheduled_sampling=0.25)
+        >>> [round(stage.share_at(epoch), 2) for epoch in (0, 4, 5, 12, 99)]
+        [0.0, 0.0, 0.05, 0.1, 0.25]
+        """
+        return min(self.scheduled_sampling, self.scheduled_sampling_growth * (epoch // self.scheduled_sampling_every))
+
+    @property
+    def short_of(self) -> str:
+        """How far scheduled sampling comes within the epochs, where that is less than was asked for; else empty."""
+        reached, asked = self.share_at(self.epochs - 1), self.scheduled_sampling
+        if round(reached, 9) >= round(asked, 9):
+            return ""
+        steps = math.ceil(round(asked / self.scheduled_sampling_growth, 9))
+        enough = steps * self.scheduled_sampling_every + 1
+        return (
+            f"scheduled_sampling: received {asked:g}, of which {self.epochs} epochs reach {reached:g}, as it grows by "
+            f"{self.scheduled_sampling_growth:g} every {self.scheduled_sampling_every}; expected {enough} epochs, a "
+            f"larger scheduled_sampling_growth or a smaller scheduled_sampling_every"
+        )
+
+    @model_validator(mode="after")
+    def _samples_at_all(self) -> Self:
+        if self.scheduled_sampling and not self.share_at(self.epochs - 1):
+            raise ValueError(self.short_of)
+        return self
 
 
 class SelfCriticalStage(_Stage):
@@ -115,6 +150,11 @@ class SelfCriticalStage(_Stage):
             raise ValueError(
                 f"samples: received 1 with baseline '{self.baseline}'; expected 2 or more to compare, or baseline "
                 "'greedy'"
+            )
+        if self.samples == 1 and self.method == "beam":
+            raise ValueError(
+                "samples: received 1 with method 'beam' and baseline 'greedy', which find the same caption, so that "
+                "nothing is learned; expected 2 or more, or method 'sample'"
             )
         if not any(self.reward.values()):
             raise ValueError(f"reward: received {self.reward}; expected a weight other than 0 for one score")

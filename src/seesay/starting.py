@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seesay.assembly import Work
+from seesay.assembly import Work, on_dev
 from seesay.checkpoint import Arrays, read_checkpoint
 from seesay.errors import CheckpointError
 from seesay.restoring import best_of, weights_of
@@ -56,6 +56,20 @@ def start_from(work: Work, run: Path) -> Start:
     text += f"; fresh: {named}." if fresh else "."
     about = {"event": "start", "from": str(file), "sha256": _digest(there), "fresh": fresh}
     return Start(text, about)
+
+
+def first_score(work: Work, start: Start) -> Iterator[str]:
+    """Score what a run begins with, where all of it was given: an epoch must be better than that to be kept.
+
+    Yields the line that says so. A model with fresh weights is not scored.
+    """
+    if start.about["fresh"]:
+        return
+    scores, loss = on_dev(work)
+    work.progress.offer(scores[work.stage.select_by], loss, scores)
+    start.about.update(dev_loss=loss, scores=scores)
+    told = f"dev loss {loss:.3f}  dev {work.stage.select_by} {scores[work.stage.select_by]:.3f}"
+    yield f"start: {told}; an epoch must be better to be kept as the best."
 
 
 def take(here: Arrays, there: Mapping[str, Any], words: tuple[str, ...], other_words: tuple[str, ...]) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import listed, shortened
 from seesay.data.conll import Sentence
 from seesay.data.frame_file import read_frames
 from seesay.data.frames import FrameBatch, Frames, FrameSet
@@ -36,7 +37,7 @@ class Tagger:
     device: str = "cpu"
 
     @classmethod
-    def open(cls, run: Path, device: str = "cpu", engine: str | None = None) -> Tagger:
+    def open(cls, run: Path | str, device: str = "cpu", engine: str | None = None) -> Tagger:
         """Read the best checkpoint of a run folder, or a given checkpoint file within one."""
         opened = open_run(run, "tag", _HEADER, Lexicon.load)
         about = opened.header["model"]
@@ -50,9 +51,14 @@ class Tagger:
         return int(self.header["model"].get("frame_size", 0))
 
     def tag(self, sentences: Sequence[Sequence[str]], progress: Progress | None = None) -> list[tuple[str, ...]]:
-        """A tag for each word of each sentence; a sentence of no words gets none."""
+        """A tag for each word of each sentence; a sentence of no words gets none.
+
+        Raises DataError for a sentence that is a string instead of a list of words.
+        """
         if self.frame_size:
             raise DataError(f"words: received by a tagger of frames; expected frames of {self.frame_size} numbers.")
+        whole = listed(sentences, "sentences", "a list of sentences, each a list of words")
+        sentences = [_split_already(words, number) for number, words in enumerate(whole, start=1)]
         for words in sentences:
             _check_length(len(words), f"sentence '{' '.join(words[:3]):.60} ...'", "words")
         return self._found([len(words) for words in sentences], self._words(sentences), progress)
@@ -61,7 +67,10 @@ class Tagger:
         self, sequences: Sequence[NDArray[np.float32]], progress: Progress | None = None
     ) -> list[tuple[str, ...]]:
         """A tag for each frame of each sequence (T, D)."""
+        sequences = listed(sequences, "frames", "a list of arrays, one a sequence")
         for number, frames in enumerate(sequences, start=1):
+            if not isinstance(frames, np.ndarray):
+                raise DataError(f"sequence {number}: received {shortened(frames)}; expected an array of frames (T, D).")
             if not self.frame_size or frames.ndim != 2 or frames.shape[1] != self.frame_size:
                 wanted = f"frames of {self.frame_size} numbers" if self.frame_size else "words, as in training"
                 raise DataError(f"sequence {number}: received frames {frames.shape}; expected {wanted}.")
@@ -125,6 +134,18 @@ def sizes_of(lexicon: Lexicon, settings: Mapping[str, Any], frame_size: int = 0)
     if settings.get("constraints"):
         sizes["names"] = lexicon.tags
     return sizes
+
+
+def _split_already(words: Any, number: int) -> list[str]:
+    """The words of the sentence of that number, from 1; DataError for a text, whose letters would be tagged."""
+    if isinstance(words, str):
+        raise DataError(
+            f"sentence {number}: received the text {words!r:.60}; expected a list of words; split it, as .split() does."
+        )
+    found = listed(words, f"sentence {number}", "a list of words")
+    if other := [word for word in found if not isinstance(word, str)]:
+        raise DataError(f"sentence {number}: received {shortened(other[0])} for a word; expected text; make it one.")
+    return found
 
 
 def _check_length(length: int, where: str, what: str) -> None:

@@ -97,6 +97,9 @@ def test_a_photograph_that_cannot_be_read(place: Path, photos: list[Path], tmp_p
     ask(place / "runs/ask", [tmp_path / "bad.jpg", photos[0]], on_bad=OnBad.SKIP)
     out, err = capsys.readouterr()
     assert err.startswith("skipped: ") and "bad.jpg" in err and out.startswith(str(photos[0]))
+    with pytest.raises(DataError, match=r"^photos: none of 1 could be read, for the reasons above; expected one at le"):
+        ask(place / "runs/ask", [tmp_path / "bad.jpg"], on_bad=OnBad.SKIP, as_json=True)
+    assert capsys.readouterr().out == "[]\n"
 
 
 def test_an_unknown_answer(place: Path, photos: list[Path]) -> None:
@@ -130,8 +133,12 @@ def test_the_ranking_test_is_printed_in_both_ways(place: Path, capsys: Capture) 
     ]
 
 
-@pytest.mark.parametrize("option", ["captions", "features"])
-def test_options_of_captioners_are_refused(option: str, place: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "flag"),
+    [("captions", Path("x"), "--captions"), ("features", Path("x"), "--features"), ("also", [Path("x")], "--with")],
+    ids=["captions", "features", "with"],
+)
+def test_options_of_captioners_are_refused(option: str, value: object, flag: str, place: Path) -> None:
     call: Callable[..., None] = evaluate
-    with pytest.raises(RecipeError, match=f"--{option}: received for .*, an asker; expected for a captioner; omit it"):
-        call(place / "runs/ask", **{option: Path("x")})
+    with pytest.raises(RecipeError, match=f"{flag}: received for .*, an asker; expected for a captioner; omit it"):
+        call(place / "runs/ask", **{option: value})

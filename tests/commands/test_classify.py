@@ -158,6 +158,8 @@ def test_report_shows_the_confusion_and_the_surest_mistakes(
 def test_options_of_captions_are_refused(classifier_run: Path) -> None:
     with pytest.raises(RecipeError, match=r"--precision, --features: received for .*, a classifier"):
         evaluate(classifier_run, precision=Precision.INT8, features=Path("grids.h5"))
+    with pytest.raises(RecipeError, match=r"^--with: received for .*, a classifier; expected for a captioner"):
+        evaluate(classifier_run, also=[classifier_run])
 
 
 def test_scores_are_a_line_for_each_of_the_hardest_labels() -> None:

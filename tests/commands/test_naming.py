@@ -67,6 +67,9 @@ def test_a_photograph_that_cannot_be_read(
     concepts(naming_run, [tmp_path / "bad.jpg", photos[0]], on_bad=OnBad.SKIP)
     out, err = capsys.readouterr()
     assert err.startswith("skipped: ") and "bad.jpg" in err and out.startswith(str(photos[0]))
+    with pytest.raises(DataError, match=r"^photos: none of 1 could be read, for the reasons above; expected one at le"):
+        concepts(naming_run, [tmp_path / "bad.jpg"], on_bad=OnBad.SKIP, as_json=True)
+    assert capsys.readouterr().out == "[]\n"
 
 
 def test_concepts_as_json(naming_run: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +110,8 @@ def test_described_best_and_worst() -> None:
 def test_options_of_captions_are_refused(naming_run: Path) -> None:
     with pytest.raises(RecipeError, match=r"--beam, --precision: received for .*, a namer; expected for a captioner"):
         evaluate(naming_run, beam=3, precision=Precision.BF16)
+    with pytest.raises(RecipeError, match=r"^--with: received for .*, a namer; expected for a captioner"):
+        evaluate(naming_run, also=[naming_run])
 
 
 def test_the_report_shows_photographs_with_their_concepts(

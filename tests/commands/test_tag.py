@@ -108,6 +108,8 @@ def test_at_a_terminal_it_says_what_it_waits_for(
 def test_options_of_captions_are_refused(tagger_run: Path) -> None:
     with pytest.raises(RecipeError, match=r"--beam, --precision: received for .*, a tagger"):
         evaluate(tagger_run, beam=3, precision=Precision.BF16)
+    with pytest.raises(RecipeError, match=r"^--with: received for .*, a tagger; expected for a captioner; omit it\.$"):
+        evaluate(tagger_run, also=[tagger_run])
 
 
 def test_a_tag_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seesay.commands.training import features, train
-from seesay.errors import DataError
+from seesay.errors import DataError, SeesayError
 
 
 def test_features_make_the_folder_that_they_go_to(demo_folder: Path, tmp_path: Path) -> None:
@@ -25,3 +26,21 @@ def test_what_comes_next_is_told_for_each_task(classifier_run: Path, capsys: pyt
     train(resume=classifier_run)
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.endswith(f", seesay report {classifier_run}, seesay classify {classifier_run} < TEXT")
+
+
+@pytest.mark.parametrize("arguments", [{"recipe": "demo"}, {"resume": Path("runs/a")}], ids=["anew", "resumed"])
+def test_several_processes_are_refused_before_anything_else(
+    arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        SeesayError, match=r"^WORLD_SIZE: received 2, as torchrun sets it; expected one process, as see"
+    ):
+        train(**arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launcher_of_one_process_is_none(monkeypatch: pytest.MonkeyPatch, classifier_run: Path) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    train(resume=classifier_run)

@@ -143,7 +143,7 @@ def test_an_unknown_split_names_the_place_and_the_nearest(tmp_path: Path) -> Non
         (b"[" * 100_000, "nested too deeply; "),
         (b'["caf\xe9"]', "not UTF-8 text ("),
         (json.dumps([GOOD]).encode("utf-16"), "not UTF-8 text ("),
-        (b'[{"file": "a.jpg", "split": "dev", "captions": ["\\ud800"]}]', "not UTF-8 text ("),
+        (b'[{"file": "a.jpg", "split": "dev", "captions": ["\\ud800"]}]', "half of a surrogate pair ("),
     ],
 )
 def test_what_is_not_json(tmp_path: Path, content: bytes, expected: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,30 @@ def test_what_is_out_of_range_or_unknown_is_named() -> None:
         Decoding(beam=0)
     with pytest.raises(UnknownName, match="Did you mean 'sample'"):
         Decoding("sampel")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"beam": "3"}, r"decoding\.beam: received '3'; expected a whole number\."),
+        ({"beam": 2.5}, r"decoding\.beam: received 2\.5; expected a whole number\."),
+        ({"beam": True}, r"decoding\.beam: received True; expected a whole number\."),
+        ({"wanted": None}, r"decoding\.wanted: received None; expected a whole number\."),
+        ({"temperature": "1"}, r"decoding\.temperature: received '1'; expected a number\."),
+        ({"method": ["beam"]}, r"decoding\.method: received \['beam'\]; expected text\."),
+        ({"forbidden": ["dog"]}, r"decoding\.forbidden: received \['dog'\]; expected text\."),
+        ({"faithful": 1}, r"decoding\.faithful: received 1; expected True or False\."),
+    ],
+    ids=["text", "fraction", "truth", "none", "text-of-number", "list", "list-of-words", "one"],
+)
+def test_a_setting_of_another_kind_is_one_line(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{said}$"):
+        Decoding(**setting)
+
+
+def test_numbers_of_numpy_and_whole_ones_for_others_serve() -> None:
+    found = Decoding(beam=np.int64(3), temperature=np.float32(0.5), length_penalty=1)  # type: ignore[arg-type]
+    assert (found.beam, found.temperature, found.length_penalty, found.rows) == (3, 0.5, 1, 3)
 
 
 def test_the_best_is_first_ties_keep_their_order_and_the_impossible_is_left_out() -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from seesay.captioner import Captioner
 from seesay.checkpoint import read_checkpoint
 from seesay.data.features import FeatureStore
+from seesay.decoding.settings import Decoding
 from seesay.engines import ENGINES, open_engine
 from seesay.errors import CheckpointError, DataError, RecipeError, SeesayError, UnknownName
 from seesay.recipe import AnyRecipe
@@ -76,6 +78,34 @@ def test_both_engines_say_the_same(captioning_run: Path, world: Path) -> None:
         assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_a_seed_each_draw_is_another(engine: str, run_of: Callable[[Make, str], Path], plain: Make) -> None:
+    captioner = Captioner.open(run_of(plain, "torch"), engine=engine)
+    features = np.zeros((6, 4, captioner.header["model"]["feature_size"]), np.float32)
+    wild = Decoding("sample", candidates=5, max_length=10, temperature=3.0)
+
+    def drawn(seed: int | None) -> list[list[str]]:
+        torch.manual_seed(0)  # as at the start of every process
+        return [[one.text for one in some] for some in captioner.describe(features, wild, seed)]
+
+    assert drawn(None) != drawn(None)
+    assert drawn(4) == drawn(4) != drawn(5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_using_a_run_leaves_the_random_numbers_of_the_caller_alone(
+    precision: str, run_of: Callable[[Make, str], Path], plain: Make
+) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(11)
+    captioner = Captioner.open(run_of(plain, "torch"), engine="torch", precision=precision)
+    features = np.zeros((2, 4, captioner.header["model"]["feature_size"]), np.float32)
+    captioner.describe(features, Decoding("sample", candidates=2))
+    assert len(captioner.encoder.sides) == 1
+    assert torch.rand(3).tolist() == expected
+
+
 def test_a_tagger_learns(tagging_run: Path) -> None:
     scores, written = evaluate(tagging_run, "test")
     assert scores.accuracy == 1.0 and scores.words > 60
@@ -89,6 +119,24 @@ def test_both_engines_find_the_same_tags(tagging_run: Path) -> None:
         tagger = Tagger.open(tagging_run, engine=name)
         assert tagger.tag(SENTENCES) == expected
         assert [tagger.tag([sentence])[0] for sentence in SENTENCES] == expected
+
+
+def test_sentences_are_lists_of_words(tagging_run: Path) -> None:
+    tagger = Tagger.open(str(tagging_run))
+    assert tagger.tag(iter(words) for words in SENTENCES) == tagger.tag(SENTENCES)  # type: ignore[arg-type]
+    text: Any = "The dog runs ."
+    for given, said in (
+        (text, r"^sentences: received 'The dog runs \.'; expected a list of sentences, each a list of words; put even"),
+        (
+            text.split(),
+            r"^sentence 1: received the text 'The'; expected a list of words; split it, as \.split",
+        ),
+        ([["they"], text], r"^sentence 2: received the text 'The dog runs \.'; expected a list of words"),
+        ([["they", 3]], r"^sentence 1: received 3 for a word; expected text; make it one\.$"),
+        ([None], r"^sentence 1: received None; expected a list of words"),
+    ):
+        with pytest.raises(DataError, match=said):
+            tagger.tag(given)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

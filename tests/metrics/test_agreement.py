@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seesay.errors import DataError
 from seesay.metrics.agreement import agreement
 from seesay.metrics.cider import CiderD
 
@@ -41,3 +42,10 @@ def test_empty_and_equal_captions() -> None:
     assert agreement(scorer, [], [["dog"]]).shape == (0,)
     same = ["dog", "runs", "home", "now"]
     assert agreement(scorer, [same], [same] * 3)[0] == pytest.approx(10)
+
+
+def test_a_lone_caption_is_no_list() -> None:
+    scorer = CiderD({("a",): 3}, 10)
+    for some, others in (("a dog", ["a dog"]), (["a dog"], "a dog")):
+        with pytest.raises(DataError, match=r"^agreement: received 'a dog'; expected a list of captions"):
+            agreement(scorer, some, others)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,39 @@ def test_ids_must_agree(meteor: Meteor) -> None:
 def test_any_text_has_a_score(meteor: Meteor, candidate: str, reference: str) -> None:
     scores = meteor.score({"1": tokenize(candidate)}, {"1": [tokenize(reference)]})
     assert 0 <= scores.corpus <= 1
+
+
+REPEATED = ["a", "man", "men", "on", "top", "of", "the", "'s", "in", "front", "running", "runs", ","]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    candidate=st.lists(st.sampled_from(REPEATED), max_size=45),
+    references=st.lists(st.lists(st.sampled_from(REPEATED), max_size=45), min_size=1, max_size=3),
+)
+def test_long_sentences_come_to_the_same(meteor: Meteor, candidate: list[str], references: list[list[str]]) -> None:
+    both = []
+    for long in (10**9, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("seesay.metrics.meteor.LONG", long)
+            both.append(meteor.statistics({"1": candidate}, {"1": references}))
+    assert both[0] == both[1]
+
+
+def test_the_reference_s_rows_come_to_the_same_as_long_ones(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seesay.metrics.meteor.LONG", 0)
+    for row in GOLDEN["rows"]:
+        scores = meteor.score({"1": row["candidate"]}, {"1": row["references"]})
+        assert scores.per_id["1"] == pytest.approx(row["score"], rel=0, abs=1e-9)
+
+
+def test_captions_that_loop_are_scored_in_seconds(meteor: Meteor) -> None:
+    """As lists, these million matches take some ten times as long, and the memory with it."""
+    loop, other = ["word"] * 1000, ["a", "word"] * 300
+    began = time.monotonic()
+    scores = meteor.score({"1": loop, "2": loop[:600]}, {"1": [loop], "2": [other]})
+    assert scores.per_id == {"1": 1, "2": pytest.approx(0.27906976744186046, rel=0, abs=1e-9)}
+    assert time.monotonic() - began < 20
 
 
 @settings(deadline=None, max_examples=100)

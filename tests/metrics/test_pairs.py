@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from seesay.errors import DataError
+from seesay.metrics import bleu, rouge
+from seesay.metrics.cider import CiderD
+from seesay.metrics.diversity import diversity, mutual_bleu
+from seesay.metrics.meteor import Meteor
+from seesay.metrics.mixture import MixedReward
 from seesay.metrics.pairs import check_pairs, ngrams
+from seesay.metrics.reward import CiderDReward
+from seesay.text.vocabulary import Vocabulary
 
 
 def test_counts_of_each_order() -> None:
@@ -39,3 +49,52 @@ def test_what_does_not_pair_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=words):
         check_pairs(candidates, references)
+
+
+def scored(metric: str, references: Any) -> Any:
+    """What a metric makes of one picture's caption and these references."""
+    words = Vocabulary.build([["a", "dog"]], 1)
+    if metric == "bleu":
+        return bleu.score({"1": "a dog"}, references)
+    if metric == "rouge":
+        return rouge.score({"1": "a dog"}, references)
+    if metric == "meteor":
+        return Meteor({}).score({"1": "a dog"}, references)  # refused before any of its data is looked at
+    if metric == "cider":
+        return CiderD({}, 5).score({"1": "a dog"}, references)
+    if metric == "cider-fit":
+        return CiderD.fit(references)
+    if metric == "mixture":
+        return MixedReward(references, words, {"CIDEr-D": 1.0})
+    return mutual_bleu(references)
+
+
+METRICS = ["bleu", "rouge", "meteor", "cider", "cider-fit", "mixture", "mbleu"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_lone_string_is_no_list_of_references(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Meteor, "__init__", lambda *_: None)
+    expected = "captions: picture 1 has the references 'a dog runs'; expected a list of strings; put even a single"
+    with pytest.raises(DataError, match=f"^{expected}"):
+        scored(metric, {"1": "a dog runs"})
+    with pytest.raises(DataError, match=r"^(references|captions): received \['a dog'\]; expected a dict of captions"):
+        scored(metric, ["a dog"])
+
+
+def test_rewards_take_lists_by_number() -> None:
+    words = Vocabulary.build([["a", "dog"]], 1)
+    scorer = CiderD({("a",): 1, ("dog",): 1}, 4)
+    with pytest.raises(DataError, match=r"^reward: received references by id; expected a list of them by number; give"):
+        CiderDReward(scorer, {"1": ["a dog"]}, words)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^captions: picture 0 has the references 'a dog'; expected a list of strings"):
+        CiderDReward(scorer, ["a dog"], words)
+    with pytest.raises(DataError, match=r"^reward: received 'a dog'; expected a list of lists of captions"):
+        CiderDReward(scorer, "a dog", words)
+    by_list = CiderDReward(scorer, (some for some in [["a dog"]]), words)  # type: ignore[arg-type]
+    assert by_list(np.array([[4, 5, 3]]), np.array([0])).tolist() == [pytest.approx(5.0)]
+
+
+def test_training_captions_are_a_list() -> None:
+    with pytest.raises(DataError, match=r"^training: received 'a dog'; expected a list of captions"):
+        diversity({"1": "a dog"}, "a dog")

@@ -53,6 +53,24 @@ def test_one_picture_is_said_to_have_no_cider() -> None:
     assert "too few" in evaluate(CANDIDATES, REFERENCES, WITHOUT_METEOR).notes[0]
 
 
+RUN_ON = {"zh": "一只狗在草地上奔跑。", "th": "หมาวิ่งบนสนามหญ้า", "ja": "犬が芝生の上を走っている。"}
+SPACED = {
+    "zh": "一只 狗 在 草地 上 奔跑 。",
+    "th": "หมา วิ่ง บน สนามหญ้า",
+    "en": "a dog runs across 草地",
+}
+
+
+@pytest.mark.parametrize(("texts", "told"), [(RUN_ON, "3 of 3"), (SPACED, ""), (SPACED | RUN_ON, "3 of 4")])
+def test_captions_without_spaces_are_told(texts: dict[str, str], told: str) -> None:
+    found = evaluate(texts, {i: [text] for i, text in texts.items()}, ["BLEU"]).notes
+    notes = [note for note in found if "script" in note]
+    assert notes == [
+        f"{told} candidates are in a script without spaces between words, and words are what stands between spaces: "
+        "a whole phrase counts as one word; segment both files first."
+    ] * bool(told)
+
+
 def test_many_pictures_need_no_note() -> None:
     assert (
         evaluate({str(i): "a dog" for i in range(100)}, {str(i): ["a dog"] for i in range(100)}, WITHOUT_METEOR).notes

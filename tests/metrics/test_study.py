@@ -5,6 +5,8 @@ import json
 import pytest
 
 from seesay.errors import DataError
+from seesay.metrics import scoring
+from seesay.metrics.cider import CiderD
 from seesay.metrics.scoring import evaluate
 from seesay.metrics.study import study
 
@@ -24,6 +26,17 @@ def test_scores_are_those_of_evaluate() -> None:
         comparison = found.comparison[name]
         assert comparison.second == pytest.approx(evaluate(OTHER, REFERENCES, METRICS).corpus[name], abs=1e-12)
         assert comparison.difference > 0 and comparison.low > 0 and comparison.p == 1 / 201
+
+
+def test_references_are_prepared_once_for_both_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    tokens_of, fit = scoring.tokens_of, CiderD.fit_counts
+    monkeypatch.setattr(scoring, "tokens_of", lambda text: told.append(text) or tokens_of(text))
+    monkeypatch.setattr(CiderD, "fit_counts", lambda *given: told.append("fit") or fit(*given))
+    found = study(ONE, REFERENCES, OTHER, metrics=[*METRICS, "CIDEr"], samples=100)
+    assert (len(told), told.count("fit"), told.count("dog 7")) == (30 + 30 + 60 + 1, 1, 1)
+    monkeypatch.undo()
+    assert found.against == evaluate({i: OTHER[i] for i in ONE}, REFERENCES, [*METRICS, "CIDEr"])
 
 
 def test_the_other_system_may_list_its_pictures_in_another_order() -> None:

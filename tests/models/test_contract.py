@@ -323,6 +323,13 @@ def test_model(name: str, settings: dict[str, Any], check: Callable[[nn.Module],
     check(small(name, settings))
 
 
+@pytest.mark.parametrize(("name", "settings"), list(variants()), ids=str)
+def test_a_model_that_gives_no_attention_says_so(name: str, settings: dict[str, Any]) -> None:
+    kind = importlib.import_module(f"seesay.models.{name}").Model
+    gives = small(name, settings)(*some_batch()).attention is not None
+    assert getattr(kind, "attends", True) is gives is (name != "captioning_rnn")
+
+
 class Whole(nn.Module):
     """A model around another: nothing is broken here yet."""
 

@@ -35,6 +35,12 @@ def test_the_kept_weights_are_ringed_on_their_point() -> None:
     assert ring and (float(ring[1]), float(ring[2])) == points(svg)[0][1]
 
 
+def test_borders_stand_within_the_plane_at_their_place() -> None:
+    svg = curves.chart("Loss", [FALLING], "epoch", borders=(0.5, 1.0, 2.0, 3.0))
+    found = re.findall(r'<line class="border" x1="([\d.]+)" x2="([\d.]+)"', svg)
+    assert found == [(f"{points(svg)[0][1][0]:.1f}",) * 2], "not at the ends, nor beyond"
+
+
 def test_labels_of_curves_that_end_together_do_not_overlap() -> None:
     svg = curves.chart("Loss", [FALLING, Line("dev", [(1, 5.0), (3, 3.01)], "second")], "epoch")
     places = [float(y) for y in re.findall(r'<text class="(?:first|second)"[^>]* y="([\d.]+)"', svg)]

@@ -215,6 +215,86 @@ def test_a_log_without_an_epoch_is_drawn_over_steps(make_run: Make, tmp_path: Pa
     assert ">step</text>" in text and "After step 270, " in text and "Scores on dev" not in text
 
 
+def test_without_photographs_no_map_is_promised(make_run: Make, text: str, tmp_path: Path) -> None:
+    alone = write_report(make_run(tmp_path), None).read_text(encoding="utf-8")
+    assert '<h2 id="pictures">What it says, and where it looks</h2>' in text and "The maps show" in text
+    assert '<h2 id="pictures">What it says</h2>' in alone and "The maps show" not in alone
+    told = "Name the folder of the photographs as <code>data.pictures</code> in the recipe.toml of the run"
+    assert told in alone and told not in text
+
+
+def test_of_questions_the_page_speaks_as_of_questions(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    file = run / "predictions" / "dev.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"task": "ask"}), encoding="utf-8")
+    words = html.unescape(write_report(run, None).read_text(encoding="utf-8"))
+    assert "agreement with people's questions, rare words weighing more; 0 to 10" in words
+    assert "longest common sequence of words with one of people's questions; 0 to 1" in words
+    assert "human caption" not in words
+
+
+def test_of_captions_the_page_speaks_as_of_captions(text: str) -> None:
+    assert "agreement with the human captions, rare words weighing more; 0 to 10" in text
+    assert "longest common sequence of words with one of the human captions; 0 to 1" in text
+
+
+def panel_of(text: str, title: str) -> str:
+    (found,) = re.findall(rf'<figure class="panel"><figcaption><b>{title}</b>.*?</figure>', text)
+    return str(found)
+
+
+def test_a_stage_of_reward_breaks_the_loss_and_has_a_chart_of_its_own(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        if row["epoch"] > 8:  # of 12
+            told = {"reward": 0.1 * row["epoch"], "baseline": 0.05 * row["epoch"], "length": 9.0}
+            row |= {"train_loss": 0.0017, "drawn": told} if row["event"] == "check" else {"loss": 0.001, **told}
+    (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    text = write_report(run, None).read_text(encoding="utf-8")
+    loss, reward = panel_of(text, "Loss"), panel_of(text, "Reward")
+    assert "a stage of reward, from the upright line on, has a loss of another kind, which is not drawn" in loss
+    assert re.search(r'aria-label="Loss: each step ends at [0-9.]+; train ends at 2.27; dev ends at 3.23"', loss)
+    assert "train 2.27 at 8" in loss and "dev 3.23 at 12" in loss and " at 9" not in loss.replace("dev 3.24 at 9", "")
+    assert 'aria-label="Reward: each step ends at 1.2; reward ends at 1.2; baseline ends at 0.6"' in reward
+    assert [panel_of(text, name).count('class="border"') for name in ("Loss", "Scores on dev", "Learning rate")] == [
+        1
+    ] * 3
+    numbers = re.findall(r'<th scope="row">(\d+)</th>((?:<td>[^<]*</td>)+)', text)
+    cells = {epoch: re.findall(r"<td>([^<]*)</td>", row) for epoch, row in numbers}
+    assert cells["8"][1] == "2.273" and cells["8"][-2:] == ["", ""]
+    assert cells["9"][1] == "" and cells["9"][-2:] == ["0.900", "0.450"]
+
+
+def test_a_run_of_reward_alone_has_no_border(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    drawn = [row | {"drawn": {"reward": 0.5, "baseline": 0.5}} for row in rows if row["event"] == "check"]
+    (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in drawn), encoding="utf-8")
+    loss = panel_of(write_report(run, None).read_text(encoding="utf-8"), "Loss")
+    assert "; a stage of reward has a loss of another kind, which is not drawn" in loss and 'class="border"' not in loss
+    assert 'aria-label="Loss: dev ends at 3.23"' in loss
+
+
+def test_without_a_stage_of_reward_there_is_no_chart_of_it(text: str) -> None:
+    assert "<b>Reward</b>" not in text and 'class="border"' not in text and "stage of reward" not in text
+
+
+@pytest.mark.parametrize("step", [0, 270])
+def test_only_a_run_that_was_trained_has_a_log(step: int, make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run / "log.jsonl").unlink()
+    file = run / "predictions" / "dev.json"
+    page = json.loads(file.read_text(encoding="utf-8")) | {"checkpoint_step": step}
+    file.write_text(json.dumps(page), encoding="utf-8")
+    if step:
+        with pytest.raises(DataError, match=r"log\.jsonl: No such file or directory; expected the log of a run"):
+            write_report(run, None)
+    else:
+        text = write_report(run, None, notice="By others.").read_text(encoding="utf-8")
+        assert "By others." in text and "How it learned" not in text
+
+
 def test_steps_lie_between_the_epochs_they_belong_to() -> None:
     from seesay.report.learning import Epochs
 

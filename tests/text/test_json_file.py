@@ -26,7 +26,14 @@ def test_reads_utf_8_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
         (b"[" + b"1" * 5000 + b"]", "not valid JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'["\xff"]', "not UTF-8"),
-        (b'["\\ud800"]', "not UTF-8"),
+        (
+            b'["\\ud800"]',
+            "half of a surrogate pair (\\ud800 at line 1 column 3); expected whole characters; repair or remove it.",
+        ),
+        (
+            b'{\n"a": "\\\\ud83d \\ud83d\\ude00 \\uDE00\\ud83d"}',
+            "half of a surrogate pair (\\uDE00 at line 2 column 28)",
+        ),
     ],
 )
 def test_each_fault_is_one_line_that_names_the_file(tmp_path: Path, content: bytes, words: str) -> None:

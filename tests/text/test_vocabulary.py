@@ -47,6 +47,8 @@ def test_one_word_is_called_a_word() -> None:
 def test_a_string_is_not_a_list_of_tokens() -> None:
     with pytest.raises(DataError, match="expected a list of tokens"):
         Vocabulary.build(["a dog"], minimum_count=1)
+    with pytest.raises(DataError, match=r"^vocabulary: got the string 'a dog'; expected a list of tokens; tokenize it"):
+        Vocabulary.build([["a", "dog"]], 1).encode("a dog")
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True])

@@ -20,6 +20,13 @@ HOLD = (
 )
 
 
+def test_the_path_may_be_text() -> None:
+    assert RunFolder("runs/x") == RunFolder(Path("runs/x")) and RunFolder("runs/x").path == Path("runs/x")
+    for value, received in ((None, "None"), (3, "3"), ("", "an empty path")):
+        with pytest.raises(DataError, match=rf"^run: received {received}; expected a run folder, as text or a"):
+            RunFolder(value)  # type: ignore[arg-type]
+
+
 def test_every_path_lies_in_the_folder() -> None:
     folder = RunFolder(Path("runs/x"))
     paths = [folder.recipe, folder.vocabulary, folder.log, folder.timings, folder.last, folder.best]

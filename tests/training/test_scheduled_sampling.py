@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from seesay.data.batches import CaptionBatch, pad
 from seesay.data.questions import AskBatch
 from seesay.models import Forced, build
+from seesay.stages import Stage
 from seesay.text.vocabulary import BOS, EOS, PAD
 from seesay.training.objectives import CrossEntropy
-from seesay.training.scheduled_sampling import partly_own, share_at
+from seesay.training.scheduled_sampling import partly_own
 
 WORDS = 9
 
@@ -88,7 +89,8 @@ def test_every_weight_still_learns(name: str, precision: torch.dtype) -> None:
 
 
 def test_the_share_grows_to_its_most() -> None:
-    shares = [share_at(epoch, most=0.12, growth=0.05, every=2) for epoch in range(8)]
+    stage = Stage(scheduled_sampling=0.12, scheduled_sampling_growth=0.05, scheduled_sampling_every=2)
+    shares = [stage.share_at(epoch) for epoch in range(8)]
     assert shares == pytest.approx([0, 0, 0.05, 0.05, 0.1, 0.1, 0.12, 0.12])
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from seesay.commands.options import Bad, Device, OnBad, Run, keep_json
+from seesay.commands.options import Bad, Device, OnBad, Run, check_any, keep_json, teller
 
 
 def ask(
@@ -31,9 +30,9 @@ def ask(
     gc.disable()  # importing torch makes half a million objects that stay: nothing to collect, a sixth of the time
     asker = Asker.open(run, device)
     gc.enable()
-    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
-    listed = []
-    for photo, questions in asker.stream(photos, answer, n_best, on_bad=told):
+    listed, done = [], 0
+    for photo, questions in asker.stream(photos, answer, n_best, on_bad=teller(on_bad)):
+        done += 1
         if as_json:
             found = [{"text": each.text, "score": each.score} for each in questions]
             listed.append({"file": str(photo), "answer": answer or None, "questions": found})
@@ -41,6 +40,7 @@ def ask(
             print("\n".join([str(photo), *(f"  {each.text}   ({each.score:.2f})" for each in questions)]), flush=True)
     if as_json:
         print(json.dumps(listed, ensure_ascii=False, indent=1))
+    check_any(done, photos)
 
 
 def evaluate_asker(run: Path, split: str, changes: dict[str, Any], json_file: Path | None) -> None:

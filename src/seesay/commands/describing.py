@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import gc
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +24,10 @@ from seesay.commands.options import (
     OnBad,
     Run,
     as_typed,
+    check_any,
     keep_json,
     refuse,
+    teller,
 )
 from seesay.commands.tagging import evaluate_tagger
 
@@ -45,6 +46,7 @@ Penalty = Annotated[
 ]
 Least = Annotated[int | None, typer.Option("--min-length", min=0, help="The fewest words of a caption.")]
 Most = Annotated[int | None, typer.Option("--max-length", min=1, help="The most words of a caption.")]
+With = Annotated[list[Path] | None, typer.Option("--with", help="Another run to ask too: the mean of all.")]
 NoRepeat = Annotated[int | None, typer.Option("--no-repeat", min=0, help="No so many words in a row twice; 0 is off.")]
 
 
@@ -70,7 +72,7 @@ def caption(
     no_repeat: NoRepeat = None,
     forbid: Annotated[str | None, typer.Option(help='Words not to say: "man woman".')] = None,
     require: Annotated[str | None, typer.Option(help='Words that each caption must have: "dog ball".')] = None,
-    also: Annotated[list[Path] | None, typer.Option("--with", help="Another run to ask too: the mean of all.")] = None,
+    also: With = None,
     precision: In = Precision.FLOAT32,
     on_bad: Bad = OnBad.STOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -96,12 +98,12 @@ def caption(
         "max_length": max_length,
     }
     further |= {"no_repeat_ngram": no_repeat, "forbidden": forbid, "required": require}
-    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
-    listed = []
+    listed, done = [], 0
     typed = {"beam": beam, "candidates": drawn, "wanted": n_best if n_best > 1 else None, **drawing, **further}
     with as_typed(typed | {"sample": sample or None, "consensus": consensus or None}):
         decoding = choose_search(captioner.decoding, beam, n_best, sample, drawing, seed, further, consensus, drawn)
-        for photo, some in captioner.stream(photos, decoding, seed, told):
+        for photo, some in captioner.stream(photos, decoding, seed, teller(on_bad)):
+            done += 1
             if as_json:
                 listed.append({"file": str(photo), "captions": [each.as_dict() for each in some[:n_best]]})
             else:
@@ -109,6 +111,7 @@ def caption(
                 print("\n".join(lines), flush=True)
     if as_json:
         print(json.dumps(listed, ensure_ascii=False, indent=1))
+    check_any(done, photos)
 
 
 def evaluate(
@@ -122,6 +125,7 @@ def evaluate(
     min_length: Least = None,
     max_length: Most = None,
     no_repeat: NoRepeat = None,
+    also: With = None,
     precision: In = Precision.FLOAT32,
     captions: Annotated[Path | None, typer.Option(help="Other captions than the recipe's.")] = None,
     features: Annotated[Path | None, typer.Option(help="Other features than the recipe's.")] = None,
@@ -140,7 +144,9 @@ def evaluate(
     searching: dict[str, Any] = {"--beam": beam, "--length-penalty": length_penalty, "--min-length": min_length}
     searching |= {"--max-length": max_length, "--no-repeat": no_repeat}
     agreeing = {"--consensus": consensus or None, "--drawn": drawn, "--temperature": temperature}
+    together = [str(other) for other in also or []]
     computing = {"--precision": None if precision is Precision.FLOAT32 else precision.value} | agreeing
+    computing |= {"--with": together or None}
     others = {"--captions": captions, "--features": features}
     match recipe:
         case TagRecipe():
@@ -160,36 +166,42 @@ def evaluate(
             drawing = {"candidates": drawn, "temperature": temperature}
             typed = {key: value for key, value in (search | drawing).items() if key != "method"}
             with as_typed(typed | {"consensus": consensus or None}):
-                _evaluate_captioner(run, split, search, consensus, drawing, captions, features, precision, json_file)
+                decoding = _chosen_search(run, search, consensus, drawing)
+                _evaluate_captioner(run, split, decoding, captions, features, precision.value, together, json_file)
 
 
-def _evaluate_captioner(
-    run: Path,
-    split: str,
-    search: dict[str, Any],
-    consensus: bool,
-    drawing: dict[str, Any],
-    captions: Path | None,
-    features: Path | None,
-    precision: Precision,
-    json_file: Path | None,
-) -> None:
-    from seesay import evaluation
+def _chosen_search(run: Path, search: dict[str, Any], consensus: bool, drawing: dict[str, Any]) -> Any:
+    """The search, a `Decoding`, that the options ask for, over the run's own one."""
     from seesay.captioner import by_agreement, with_options
     from seesay.errors import RecipeError
-    from seesay.progress import bar, print_scores, tell
+    from seesay.evaluation import decoding_of
 
-    usual = evaluation.decoding_of(run)
+    usual = decoding_of(run)
     if consensus or (usual.method == "consensus" and search["beam"] is None):
         usual, search = by_agreement(usual, search["beam"]), search | {"method": None}
     elif given := [name for name, value in drawing.items() if value is not None]:
         names = ", ".join({"candidates": "--drawn"}.get(name, f"--{name}") for name in given)
         raise RecipeError(f"{names}: received without --consensus; expected with it, for its judges; add it.")
-    decoding = with_options(usual, **search, **drawing)
+    return with_options(usual, **search, **drawing)
+
+
+def _evaluate_captioner(
+    run: Path,
+    split: str,
+    decoding: Any,
+    captions: Path | None,
+    features: Path | None,
+    precision: str,
+    others: list[str],
+    json_file: Path | None,
+) -> None:
+    from seesay import evaluation
+    from seesay.progress import bar, print_scores, tell
+
     with bar("captions", "pictures") as advance:
-        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision.value)
+        result = evaluation.evaluate(run, split, decoding, captions, features, advance, tell, precision, others)
     print_scores(result)
-    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features, precision.value)}")
+    print(f"captions: {evaluation.captions_file(run, split, decoding, captions, features, precision, others)}")
     keep_json(json_file, result.to_json())
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seesay.commands.options import Bad, Device, OnBad, Run, keep_json
+from seesay.commands.options import Bad, Device, OnBad, Run, check_any, keep_json, teller
 
 if TYPE_CHECKING:
     from seesay.metrics.naming import ConceptScore, NamingScores
@@ -31,9 +30,9 @@ def concepts(
     """
     from seesay.namer import Namer
 
-    told = None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
-    listed = []
-    for photo, named in Namer.open(run, device).stream(photos, top, told):
+    listed, done = [], 0
+    for photo, named in Namer.open(run, device).stream(photos, top, teller(on_bad)):
+        done += 1
         if as_json:
             some = [{"concept": word, "probability": probability} for word, probability in named]
             listed.append({"file": str(photo), "concepts": some})
@@ -41,6 +40,7 @@ def concepts(
             print("\n".join([str(photo), *(f"  {word} {probability:.3f}" for word, probability in named)]), flush=True)
     if as_json:
         print(json.dumps(listed, ensure_ascii=False, indent=1))
+    check_any(done, photos)
 
 
 def evaluate_namer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,6 +47,25 @@ def keep_json(path: Path | None, content: Any) -> None:
 
         write_json(path, content)
         print(f"written: {path}")
+
+
+def teller(on_bad: OnBad) -> Callable[[Exception], None] | None:
+    """What hears of a picture that cannot be read, where such are to be left out."""
+    return None if on_bad is OnBad.STOP else lambda fault: print(f"skipped: {fault}", file=sys.stderr)
+
+
+def check_any(done: int, photos: Sequence[Path]) -> None:
+    """Raises DataError where nothing was done, as not one of the photographs could be read.
+
+    >>> check_any(1, [Path("a.jpg"), Path("b.jpg")])
+    """
+    from seesay.errors import DataError
+
+    if not done:
+        raise DataError(
+            f"photos: none of {len(photos):,} could be read, for the reasons above; expected one at least; check the "
+            "paths."
+        )
 
 
 def refuse(run: Path, what: str, given: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def train(
     from seesay.recipe import find_recipe, read_recipe
     from seesay.restoring import recipe_in
 
+    _check_alone()
     if (recipe is None) == (resume is None):
         raise SeesayError("train: expected either a recipe or --resume RUN, such as 'seesay train recipes/demo.toml'.")
     if resume is not None:
@@ -97,6 +99,15 @@ def train(
     uses |= {task: f"{task} {name} < TEXT" for task in ("tag", "classify")}
     use = uses[recipe_in(path).task]
     print(f"{path}: trained. Next: seesay evaluate {name}, seesay report {name}, seesay {use}")
+
+
+def _check_alone() -> None:
+    """Raises SeesayError within a launcher of several processes, which would all write the same run."""
+    if (processes := os.environ.get("WORLD_SIZE", "1")) not in ("", "0", "1"):
+        raise SeesayError(
+            f"WORLD_SIZE: received {processes}, as torchrun sets it; expected one process, as seesay trains in one, "
+            "with as many threads as OMP_NUM_THREADS says; start 'seesay train' by itself."
+        )
 
 
 def _by_recipe(events: Iterator[Event], file: Path) -> Iterator[Event]:
@@ -152,7 +163,7 @@ def import_weights(
         encoder=encoder,
         heads=heads,
     )
-    print(told(released, output))
+    print(told(released, output, captions, features, encoder))
 
 
 def demo(

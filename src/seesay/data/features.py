@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seesay.arguments import path_of
 from seesay.data import feature_file
 from seesay.data.feature_file import DONE
 from seesay.data.feature_writer import Features, FeatureWriter, open_writer
@@ -31,7 +32,7 @@ class FeatureStore:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = path_of(path, "features")
         self._header = feature_file.read_header(self.path)
         self.encoder, self.flipped = self._header.encoder, self._header.flipped
         self.regions, self.size = self._header.regions, self._header.size

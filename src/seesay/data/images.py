@@ -26,6 +26,7 @@ from PIL import (  # noqa: F401
 )
 from PIL.Image import Transpose
 
+from seesay.arguments import path_of
 from seesay.data.entries import shown
 from seesay.errors import DataError
 
@@ -52,7 +53,7 @@ _OPAQUE = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I")
 
 
-def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
+def open_picture(source: Path | str | bytes, name: str | None = None) -> Image.Image:
     """The picture in a file, or in the bytes of one, as its viewer should see it: mode "RGB", upright, on white.
 
     EXIF orientation is applied, 16-bit grey is scaled to 8 bits, transparency is laid over white, and of an animation
@@ -74,7 +75,7 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         name, data = name or "picture", source
     else:
         name = name or str(source)
-        data = _read(source, name)
+        data = _read(path_of(source, "picture", "a path or the bytes of a file"), name)
     _refuse_size(len(data), name)
     try:
         return _decode(data, name)
@@ -86,6 +87,17 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         reason = shown(str(error) or type(error).__name__)
         problem = f"the picture is damaged or cut short ({reason}); expected a whole file; copy it again or remove it."
         raise DataError(f"{name}: {problem}") from error
+
+
+def as_seen(image: Image.Image, name: str = "picture") -> Image.Image:
+    """An opened picture in mode "RGB", upright and on white, as those in files; itself where it is so already.
+
+    Raises DataError for more than 24 megapixels or neither grey nor colour, and Pillow's errors for a damaged one.
+    """
+    _refuse_pixels(image.size, name)
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image))
+    return _in_colour(image if turn is None else image.transpose(turn), name)
 
 
 def to_square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
@@ -109,12 +121,13 @@ def to_squares(image: Image.Image, sides: Sequence[int]) -> tuple[npt.NDArray[np
     return tuple(to_square(image, side) for side in sides)
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path | str) -> list[Path]:
     """The pictures in a folder and its subfolders, known by their suffixes, in the order of their relative paths.
 
     Hidden files and folders are left out (some systems put unreadable doubles of pictures there).
     Raises DataError when the folder is missing, cannot be read, or holds no picture.
     """
+    folder = path_of(folder, "pictures", "a folder of pictures")
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; expected a folder of pictures; check the path.")
     found = _with_suffixes(folder, SUFFIXES)
@@ -162,12 +175,7 @@ def _refuse_size(size: int, name: str) -> None:
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
-    image = _open(data, name)
-    image.load()
-    turn = _UPRIGHT.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
-    image = _in_colour(image, name)
+    image = as_seen(_open(data, name), name)
     image.info = {}  # the orientation above all: it is used up
     return image
 
@@ -246,7 +254,7 @@ def _in_colour(image: Image.Image, name: str) -> Image.Image:
         return _by_tiles(image, _over_white)
     if mode in _OPAQUE:
         return image.convert("RGB")
-    raise DataError(f"{name}: pixels of the kind {shown(mode)}; expected grey or colour; save it as PNG.")
+    raise DataError(f"{name}: pixels of the kind {shown(mode)}; expected grey or colour; convert it to RGB.")
 
 
 def _by_tiles(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:

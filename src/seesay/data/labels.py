@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seesay.arguments import path_of
 from seesay.data.packed import read_content
 from seesay.errors import DataError
 
@@ -53,7 +54,7 @@ def read_labelled(path: Path | str, encoding: str = "utf-8", told: Told | None =
     ...     [(one.label, one.text) for one in read_labelled(folder)]
     [('neg', 'an hour too long .'), ('pos', 'quiet grace .'), ('pos', 'see it .')]
     """
-    path = Path(path)
+    path = path_of(path, "texts")
     found: list[Labelled] = []
     for label, file in _files(path):
         for number, line in _lines(file, encoding):

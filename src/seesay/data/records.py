@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seesay.arguments import path_of
 from seesay.data import coco, flickr
 from seesay.data.entries import Entry, fault, identifier, objects, shown
 from seesay.errors import DataError, UnknownName
@@ -58,7 +59,7 @@ def read_records(path: Path | str) -> list[Record]:
     ...     read_records(path)
     [Record(id='a.jpg', file='a.jpg', split='dev', captions=('A dog.',))]
     """
-    path = Path(path)
+    path = path_of(path, "captions")
     source = (flickr.token_file(path) or path) if path.is_dir() else path
     entries = _joined(source) if source.is_dir() else _entries(source)
     records = [_record(entry, source) for entry in entries]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
+from seesay.arguments import shortened
 from seesay.errors import RecipeError, UnknownName
 from seesay.text.vocabulary import EOS, PAD, SPECIALS, UNK, Vocabulary
 
@@ -23,6 +25,15 @@ class Hypothesis(NamedTuple):
     score: float  # sum of log-probabilities, <eos> included, over length ** length_penalty
     ended: bool  # False where max_length cut it off
     attention: Any  # (len(tokens), R), a tensor or an array as the model's state has it; None where it does not tell
+
+
+_KINDS: dict[type, tuple[type, str]] = {  # of a setting, by its default's: what serves, and what that is called
+    str: (str, "text"),
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    tuple: (tuple, "a tuple"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class Decoding:
     faithful: bool = False
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            _check_kind(one.name, getattr(self, one.name), type(one.default))
         if self.method not in METHODS:
             raise UnknownName("decoding method", self.method, METHODS)
         # NaN fails every comparison, so each of these says what is fine.
@@ -126,6 +139,25 @@ class Decoding:
         """Of a search by consensus, the search for what may be said and the drawing of what it is judged by."""
         likely = replace(self, method="beam", temperature=1.0, top_k=0, top_p=1.0, candidates=1, wanted=0)
         return likely, replace(self, method="sample")
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    serves, called = _KINDS[kind]
+    if not isinstance(value, serves) or (isinstance(value, bool) and kind is not bool):
+        raise RecipeError(f"decoding.{name}: received {value!r:.60}; expected {called}.")
+
+
+def as_asked(decoding: Any, usual: Decoding) -> Decoding:
+    """The search that somebody hands in, or the `usual` one for None; RecipeError for what is no `Decoding`.
+
+    >>> as_asked(None, Decoding(beam=2)).beam, as_asked(Decoding(beam=4), Decoding()).beam
+    (2, 4)
+    """
+    if decoding is None:
+        return usual
+    if not isinstance(decoding, Decoding):
+        raise RecipeError(f"decoding: received {shortened(decoding)}; expected a Decoding, such as Decoding(beam=3).")
+    return decoding
 
 
 @dataclass(frozen=True)

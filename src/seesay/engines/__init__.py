@@ -40,7 +40,7 @@ class Engine(Protocol):
         """A model's settings with the defaults of those not given, so that no later default can change the model."""
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
-        """A fresh model; `sizes` are those that the data decide."""
+        """A fresh model; `sizes` are those that the data decide. No random numbers but its own are used up."""
 
     def move(self, model: Any, device: str) -> Any:
         """The model on that device; RecipeError where there is none."""
@@ -94,7 +94,8 @@ class Engine(Protocol):
         device: str,
         more: Sequence[NDArray[Any]] = (),
     ) -> list[list[Hypothesis]]:
-        """Sentences about features (B, R, D), for each picture the best first; sampling draws by the picture's seed.
+        """Sentences about features (B, R, D), for each picture the best first; sampling draws by the picture's seed,
+        and without `seeds` other ones each time.
 
         `more` is what else the model's `start` is given, a row for each picture: concepts and answers.
         """

@@ -19,7 +19,6 @@ from seesay.engines import parameter_groups
 from seesay.text.vocabulary import PAD
 from seesay.training import averaging, loop, state
 from seesay.training.objectives import PLAIN, Classifying, CrossEntropy, Naming, Objective, Tagging
-from seesay.training.scheduled_sampling import share_at
 from seesay.training.schedules import Schedule
 from seesay.training.self_critical import SelfCritical
 from seesay.training.step import Step
@@ -47,10 +46,11 @@ class TorchEngine:
         return models.complete(name, settings)
 
     def build(self, task: str, name: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> Any:
-        """A fresh model."""
+        """A fresh model, drawn apart: the caller's own random numbers go on as if there were none."""
         models.check_task(name, task)
-        torch.manual_seed(seed)
-        return models.build(name, settings, **sizes)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return models.build(name, settings, **sizes)
 
     def move(self, model: Any, device: str) -> Any:
         """The model on that device."""
@@ -126,12 +126,12 @@ class TorchEngine:
     ) -> list[list[Hypothesis]]:
         """Sentences about features."""
         whole = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
-        generators = None if seeds is None else [torch.Generator(device).manual_seed(seed) for seed in seeds]
         model.eval()
         with torch.no_grad():
             rest = [loop.to_tensor(array, device) for array in more]
             first = model.start(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=device), *rest)
-        return [[_plain(one) for one in some] for some in search.decode(model, first, decoding, generators)]
+        found = search.decode(model, first, decoding, _drawing_by(seeds, device))
+        return [[_plain(one) for one in some] for some in found]
 
     @torch.no_grad()
     def log_likelihoods(self, model: Any, batch: Any, device: str) -> NDArray[np.float64]:
@@ -182,9 +182,16 @@ def objective_of(stage: AnyStage, epoch: int = 0, judge: Judge | None = None) ->
     if isinstance(stage, SelfCriticalStage):
         assert judge is not None, "a self-critical stage without anyone to judge"
         return SelfCritical(judge, _drawing(stage), stage.baseline, stage.normalise, stage.dropout, stage.faithful)
-    growth, every = stage.scheduled_sampling_growth, stage.scheduled_sampling_every
-    share = share_at(epoch, most=stage.scheduled_sampling, growth=growth, every=every)
-    return CrossEntropy(stage.label_smoothing, stage.doubly_stochastic, share)
+    return CrossEntropy(stage.label_smoothing, stage.doubly_stochastic, stage.share_at(epoch))
+
+
+def _drawing_by(seeds: Sequence[int] | None, device: str) -> torch.Generator | list[torch.Generator]:
+    """Where random numbers come from: each picture's own seed, or without seeds the system's, other ones each time."""
+    if seeds is not None:
+        return [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    generator = torch.Generator(device)
+    generator.seed()
+    return generator
 
 
 def _drawing(stage: SelfCriticalStage) -> Decoding:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import listed
 from seesay.metrics.cider import SIGMA, CiderD
 from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, ngrams
 
@@ -23,6 +24,7 @@ def agreement(scorer: CiderD, captions: Sequence[Caption], others: Sequence[Capt
     >>> agreement(scorer, ["a dog", "a cat"], ["a dog", "a dog runs", "a cat"]).round(2).tolist()
     [2.63, 1.67]
     """
+    captions, others = (listed(some, "agreement", "a list of captions") for some in (captions, others))
     counted = [ngrams(caption) for caption in (*captions, *others)]
     lengths = np.array([counts[1].total() for counts in counted], np.float64)  # in bigrams, as COCO's code has it
     total = np.zeros((len(captions), len(others)))

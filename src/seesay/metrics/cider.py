@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from seesay.errors import DataError, UnknownName
 from seesay.files import write_json
-from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, Scores, count, ngrams
+from seesay.metrics.pairs import ORDERS, Caption, Counts, Gram, Scores, by_id, count, ngrams, several
 from seesay.text.json_file import read_json
 
 SIGMA = 6.0
@@ -48,7 +48,9 @@ class _Consensus(ABC):
         released code of Meshed-Memory and S2. With one document every weight is 0, so every score is 0; with few the
         weights mean little. Raises DataError when there are no references.
         """
-        return cls.fit_counts({i: [ngrams(caption) for caption in captions] for i, captions in references.items()}, per)
+        by_id("references", references)
+        counted = {i: [ngrams(caption) for caption in several(i, some)] for i, some in references.items()}
+        return cls.fit_counts(counted, per)
 
     @classmethod
     def fit_counts(cls, references: Mapping[str, list[Counts]], per: str = "picture") -> Self:

@@ -6,9 +6,10 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from seesay.arguments import listed
 from seesay.errors import DataError
 from seesay.metrics import bleu
-from seesay.metrics.pairs import Caption, tokens_of
+from seesay.metrics.pairs import Caption, by_id, several, tokens_of
 
 
 def diversity(captions: Mapping[str, Caption], training: Collection[Caption] | None = None) -> dict[str, float]:
@@ -23,6 +24,7 @@ def diversity(captions: Mapping[str, Caption], training: Collection[Caption] | N
     >>> {name: round(value, 3) for name, value in found.items()}
     {'distinct_1': 0.444, 'distinct_2': 0.667, 'unique': 0.667, 'novel': 0.333, 'repetition': 0.333, 'length': 3.0}
     """
+    by_id("captions", captions)
     if not captions:
         raise DataError("captions: no candidate at all; expected one for each picture; generate captions first.")
     tokens = [tuple(tokens_of(caption)) for caption in captions.values()]
@@ -32,7 +34,7 @@ def diversity(captions: Mapping[str, Caption], training: Collection[Caption] | N
         "unique": len(set(tokens)) / len(tokens),
     }
     if training is not None:
-        known = {tuple(tokens_of(caption)) for caption in training}
+        known = {tuple(tokens_of(caption)) for caption in listed(training, "training", "a list of captions")}
         found["novel"] = sum(caption not in known for caption in tokens) / len(tokens)
     found["repetition"] = sum(map(_repeats, tokens)) / len(tokens)
     found["length"] = sum(map(len, tokens)) / len(tokens)
@@ -49,8 +51,9 @@ def mutual_bleu(captions: Mapping[str, Sequence[Caption]], order: int = 4) -> fl
     >>> round(mutual_bleu({"1": ["a dog runs here", "a dog runs here"], "2": ["a dog", "two cats"]}), 3)
     0.5
     """
+    by_id("captions", captions)
     for picture, some in captions.items():
-        if len(some) < 2:
+        if len(several(picture, some)) < 2:
             raise DataError(f"captions: picture {picture} has {len(some)}; expected two or more for mBLEU.")
     candidates, references = {}, {}
     for picture, some in captions.items():

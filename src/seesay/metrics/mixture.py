@@ -11,7 +11,7 @@ from seesay.errors import DataError, UnknownName
 from seesay.metrics import bleu
 from seesay.metrics.cider import CiderD
 from seesay.metrics.meteor import Meteor
-from seesay.metrics.pairs import Caption, Counts, ngrams, tokens_of
+from seesay.metrics.pairs import Caption, Counts, by_id, ngrams, several, tokens_of
 from seesay.metrics.reward import CiderDReward
 from seesay.text.vocabulary import Vocabulary
 
@@ -48,7 +48,8 @@ class MixedReward:
     ) -> None:
         if other := [name for name in weights if name not in SCORES]:
             raise UnknownName("score", other[0], SCORES)
-        if empty := [picture for picture, captions in references.items() if not captions]:
+        by_id("references", references)
+        if empty := [picture for picture, captions in references.items() if not several(picture, captions)]:
             raise DataError(f"reward: picture {empty[0]} has no references; expected at least one; give it a caption.")
         self._vocabulary, self._with_end = vocabulary, with_end
         self._place = {picture: n for n, picture in enumerate(references)}

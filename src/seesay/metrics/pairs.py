@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import shortened
 from seesay.errors import DataError
 from seesay.text import ptb
 
@@ -58,11 +59,42 @@ def check_pairs(candidates: Mapping[str, Any], references: Mapping[str, Collecti
     Traceback (most recent call last):
     seesay.errors.DataError: captions: 1 picture has no references (7); expected the same ids in both; ...
     """
+    by_id("candidates", candidates)
+    by_id("references", references)
     if not candidates:
         raise DataError("captions: no candidate at all; expected one for each picture; generate captions first.")
     _refuse(candidates.keys() - references.keys(), "no references")
     _refuse(references.keys() - candidates.keys(), "no candidate")
-    _refuse({i for i in candidates if not references[i]}, "an empty list of references")
+    _refuse({i for i in candidates if not several(i, references[i])}, "an empty list of references")
+
+
+def by_id(what: str, captions: Any) -> None:
+    """Raise DataError unless these are captions by the ids of their pictures.
+
+    >>> by_id("references", ["a dog"])
+    Traceback (most recent call last):
+    seesay.errors.DataError: references: received ['a dog']; expected a dict of captions by the picture's id; make one.
+    """
+    if not isinstance(captions, Mapping):
+        raise DataError(
+            f"{what}: received {shortened(captions)}; expected a dict of captions by the picture's id; make one."
+        )
+
+
+def several(picture: object, captions: Any) -> Any:
+    """`captions` of one picture themselves; DataError unless they are a list, or another collection, of captions.
+
+    >>> several("7", "a dog")
+    Traceback (most recent call last):
+    seesay.errors.DataError: captions: picture 7 has the references 'a dog'; expected a list of strings; put even ...
+    """
+    # A lone string is a sequence of letters to Python; scored as references it would go unnoticed.
+    if isinstance(captions, str | bytes | Mapping) or not isinstance(captions, Collection):
+        raise DataError(
+            f"captions: picture {picture} has the references {captions!r:.60}; expected a list of strings; "
+            "put even a single reference in a list."
+        )
+    return captions
 
 
 def _refuse(ids: Collection[str], lack: str) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import listed
 from seesay.errors import DataError
 from seesay.metrics.cider import SIGMA, CiderD, Vector
-from seesay.metrics.pairs import ORDERS, Caption, Gram, tokens_of
+from seesay.metrics.pairs import ORDERS, Caption, Gram, several, tokens_of
 from seesay.text.vocabulary import Vocabulary
 
+_LISTS = "a list of lists of captions, one for each picture"
 _BITS = 16  # of one word in a key: four words fill 64 bits, so an n-gram is one integer, without collisions
 _Keys = NDArray[np.uint64]
 _Floats = NDArray[np.float64]
@@ -58,7 +60,10 @@ class CiderDReward:
             raise DataError(f"reward: {len(vocabulary):,} words; at most 65,534 fit; raise the minimum count.")
         self._scorer, self._vocabulary, self._with_end = scorer, vocabulary, with_end
         ending = [vocabulary.words[vocabulary.eos]] if with_end else []
-        self._vectors = [scorer.prepare([*tokens_of(text), *ending] for text in captions) for captions in references]
+        if isinstance(references, Mapping):
+            raise DataError("reward: received references by id; expected a list of them by number; give its values().")
+        some = [several(n, captions) for n, captions in enumerate(listed(references, "reward", _LISTS))]
+        self._vectors = [scorer.prepare([*tokens_of(text), *ending] for text in captions) for captions in some]
         if not all(self._vectors):
             raise DataError(f"reward: picture {[*map(bool, self._vectors)].index(False)} has no references; give one.")
         self._numbers = {word: i for i, word in enumerate(vocabulary.words)}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from seesay import __version__
 from seesay.errors import DataError, MissingPart, UnknownName
 from seesay.metrics import bleu, rouge, spice
 from seesay.metrics.cider import Cider, CiderD, Vector
-from seesay.metrics.pairs import Counts, Scores, Sums, check_pairs, count, mean_of, tokens_of
+from seesay.metrics.pairs import Counts, Scores, Sums, check_pairs, mean_of, ngrams, tokens_of
 from seesay.text import ptb
 
 if TYPE_CHECKING:
     from seesay.metrics.meteor.workers import Workers
 
-__all__ = ["COCO", "METRICS", "QUICK", "Evaluation", "evaluate"]
+__all__ = ["COCO", "METRICS", "QUICK", "Evaluation", "References", "evaluate"]
 
 METRICS = ("BLEU", "METEOR", "ROUGE_L", "CIDEr-D", "CIDEr", "SPICE")  # in the order of reports
 COCO = METRICS[:-1]
@@ -27,6 +29,9 @@ QUICK = ("BLEU", "ROUGE_L", "CIDEr-D")  # after each epoch
 _FEW_PICTURES = 100
 _COMPUTED = ("BLEU", "ROUGE_L", "CIDEr-D", "CIDEr", "SPICE", "METEOR")  # METEOR's own processes work meanwhile
 _KEYS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", *METRICS[1:])
+# Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which are written without spaces between words.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_LONG_WORD = 8  # of these letters, as the mean over a caption's words
 _NAMES = {"BLEU": "BLEU-1..4", "METEOR": "METEOR-1.5", "SPICE": "SPICE-1.0"}
 
 
@@ -52,11 +57,11 @@ class Evaluation:
 
 def evaluate(
     candidates: Mapping[str, str],
-    references: Mapping[str, Sequence[str]],
+    references: Mapping[str, Sequence[str]] | References,
     metrics: Collection[str] = COCO,
     tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """COCO's scores of captions (id -> text) against references (id -> texts).
+    """COCO's scores of captions (id -> text) against references (id -> texts), which may be prepared for several calls.
 
     The texts are tokenised here, as COCO does. An empty candidate scores 0 and is counted. CIDEr takes its document
     frequencies from these references. A metric whose parts are not installed (METEOR, SPICE) is left out, and a note
@@ -72,12 +77,9 @@ def evaluate(
     for name in metrics:
         if name not in METRICS:
             raise UnknownName("metric", name, METRICS)
-    check_pairs(candidates, references)
-    captions = _Captions(
-        {i: [*tokens_of(_text(i, caption))] for i, caption in candidates.items()},
-        {i: [[*tokens_of(_text(i, text))] for text in _texts(i, references[i])] for i in candidates},
-        tell,
-    )
+    prepared = references if isinstance(references, References) else References(references)
+    check_pairs(candidates, prepared.texts)
+    captions = _Captions({i: [*tokens_of(_text(i, text))] for i, text in candidates.items()}, prepared, tell)
     found: dict[str, Scores] = {}
     computed, missing = [], []
     if "METEOR" in metrics:
@@ -97,24 +99,51 @@ def evaluate(
         corpus={name: scores.corpus for name, scores in found.items()},
         per_id={i: {name: scores.per_id[i] for name, scores in found.items()} for i in captions.tokens},
         signature=_signature([name for name in METRICS if name in computed], captions.references),
-        notes=(*_notes(captions.tokens), *missing),
+        notes=(*_notes(captions.tokens), *_unspaced(candidates), *missing),
         sums={name: scores.sums or mean_of(scores.per_id) for name, scores in found.items()},
     )
 
 
+class References:
+    """References (id -> texts) as all metrics need them, made once for every system that is held against them.
+
+    >>> prepared = References({"1": ["A dog runs."]})
+    >>> [round(evaluate({"1": text}, prepared, ["BLEU"]).corpus["Bleu_1"], 6) for text in ("a dog runs", "cats")]
+    [1.0, 0.0]
+    """
+
+    def __init__(self, texts: Mapping[str, Sequence[str]]) -> None:
+        self.texts = texts
+
+    @cached_property
+    def tokens(self) -> dict[str, list[list[str]]]:
+        """The references in tokens; DataError for one that is not text."""
+        return {i: [[*tokens_of(_text(i, text))] for text in some] for i, some in self.texts.items()}
+
+    @cached_property
+    def counts(self) -> dict[str, list[Counts]]:
+        """Their n-grams."""
+        return {i: [ngrams(caption) for caption in some] for i, some in self.tokens.items()}
+
+    @cached_property
+    def scorer(self) -> CiderD:
+        """CIDEr with their document frequencies."""
+        return CiderD.fit_counts(self.counts)
+
+    @cached_property
+    def vectors(self) -> dict[str, list[Vector]]:
+        """Their vectors, which CIDEr and CIDEr-D share."""
+        return {i: [self.scorer.vector(each) for each in some] for i, some in self.counts.items()}
+
+
 class _Captions:
-    """Tokenised candidates and references, and their n-grams, counted once for all metrics that need them."""
+    """Tokenised candidates and their n-grams, counted once for all metrics that need them, beside the references."""
 
     def __init__(
-        self,
-        tokens: dict[str, list[str]],
-        references: dict[str, list[list[str]]],
-        tell: Callable[[str], None] | None,
+        self, tokens: dict[str, list[str]], references: References, tell: Callable[[str], None] | None
     ) -> None:
-        self.tokens, self.references, self.tell = tokens, references, tell
+        self.tokens, self.prepared, self.references, self.tell = tokens, references, references.tokens, tell
         self.meteor: Workers | None = None
-        self._counts: tuple[dict[str, Counts], dict[str, list[Counts]]] | None = None
-        self._vectors: tuple[CiderD, dict[str, Vector], dict[str, list[Vector]]] | None = None
 
     def begin_meteor(self) -> None:
         """Let other processes work on METEOR while the rest is computed here, where it is worth their start."""
@@ -124,19 +153,13 @@ class _Captions:
             with suppress(MissingPart):  # said when its turn comes
                 self.meteor = Workers(self.tokens, self.references, self.tell)
 
-    def vectors(self) -> tuple[CiderD, dict[str, Vector], dict[str, list[Vector]]]:
-        """A scorer of these references and the vectors of both sides, which CIDEr and CIDEr-D share."""
-        if self._vectors is None:
-            counts, references = self.counts()
-            scorer = CiderD.fit_counts(references)
-            vectors = {i: [scorer.vector(each) for each in some] for i, some in references.items()}
-            self._vectors = scorer, {i: scorer.vector(each) for i, each in counts.items()}, vectors
-        return self._vectors
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        return {i: ngrams(words) for i, words in self.tokens.items()}
 
-    def counts(self) -> tuple[dict[str, Counts], dict[str, list[Counts]]]:
-        if self._counts is None:
-            self._counts = count(self.tokens, self.references)
-        return self._counts
+    @cached_property
+    def vectors(self) -> dict[str, Vector]:
+        return {i: self.prepared.scorer.vector(each) for i, each in self.counts.items()}
 
 
 def _meteor(captions: _Captions) -> Scores:
@@ -148,17 +171,17 @@ def _meteor(captions: _Captions) -> Scores:
 
 
 def _cider_d(captions: _Captions) -> Scores:
-    scorer, candidates, references = captions.vectors()
-    return scorer.score_vectors(candidates, references)
+    return captions.prepared.scorer.score_vectors(captions.vectors, captions.prepared.vectors)
 
 
 def _cider(captions: _Captions) -> Scores:
-    scorer, candidates, references = captions.vectors()
-    return Cider(scorer.document_frequency, scorer.documents).score_vectors(candidates, references)
+    scorer = captions.prepared.scorer
+    plain = Cider(scorer.document_frequency, scorer.documents)
+    return plain.score_vectors(captions.vectors, captions.prepared.vectors)
 
 
 _SCORERS: dict[str, Callable[[_Captions], dict[str, Scores]]] = {
-    "BLEU": lambda captions: bleu.score_counts(*captions.counts()),
+    "BLEU": lambda captions: bleu.score_counts(captions.counts, captions.prepared.counts),
     "METEOR": lambda captions: {"METEOR": _meteor(captions)},
     "ROUGE_L": lambda captions: {"ROUGE_L": rouge.score(captions.tokens, captions.references)},
     "CIDEr-D": lambda captions: {"CIDEr-D": _cider_d(captions)},
@@ -171,16 +194,6 @@ def _text(picture: str, text: Any) -> str:
     if not isinstance(text, str):
         raise DataError(f"captions: picture {picture} has {text!r:.60}; expected a string; give the caption's text.")
     return text
-
-
-def _texts(picture: str, references: Any) -> Sequence[Any]:
-    # A lone string is a sequence of letters to Python; scored as references it would go unnoticed.
-    if not isinstance(references, (list, tuple)):
-        raise DataError(
-            f"captions: picture {picture} has the references {references!r:.60}; expected a list of strings; "
-            "put even a single reference in a list."
-        )
-    return references
 
 
 def _signature(metrics: Sequence[str], references: Mapping[str, list[list[str]]]) -> str:
@@ -200,3 +213,16 @@ def _notes(tokens: Mapping[str, list[str]]) -> tuple[str, ...]:
     if empty:
         notes.append(f"{empty} of {len(tokens)} candidates are empty; they count, with a score of 0.")
     return tuple(notes)
+
+
+def _unspaced(texts: Mapping[str, str]) -> Iterator[str]:
+    """The caution that most captions seem to have no spaces between their words."""
+    found = 0
+    for text in texts.values():
+        letters = [len(_UNSPACED.findall(word)) for word in text.split()]
+        found += sum(letters) > _LONG_WORD * sum(map(bool, letters))
+    if 2 * found > len(texts):
+        yield (
+            f"{found} of {len(texts)} candidates are in a script without spaces between words, and words are what "
+            "stands between spaces: a whole phrase counts as one word; segment both files first."
+        )

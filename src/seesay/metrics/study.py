@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seesay.metrics.diversity import diversity, mutual_bleu
-from seesay.metrics.scoring import COCO, Evaluation, evaluate
+from seesay.metrics.scoring import COCO, Evaluation, References, evaluate
 from seesay.metrics.significance import Comparison, Interval, compare, intervals
 
 
@@ -54,11 +54,12 @@ def study(
     >>> round(found.evaluation.corpus["Bleu_1"], 2), found.diversity["unique"], found.comparison
     (0.8, 1.0, None)
     """
-    one = evaluate(candidates, references, metrics, tell)
+    prepared = References(references)
+    one = evaluate(candidates, prepared, metrics, tell)
     other, compared = None, None
     if against is not None:
         ordered = {i: against[i] for i in candidates if i in against}  # the same pictures in the same order
-        other = evaluate(ordered, references, metrics, tell)
+        other = evaluate(ordered, prepared, metrics, tell)
         compared = compare(one.sums, other.sums, samples, seed)
     varied = diversity(candidates, training)
     if sets is not None:

@@ -48,6 +48,8 @@ class Model(nn.Module):
     torch.Size([2, 11])
     """
 
+    attends = False  # to regions: it sees their mean
+
     def __init__(self, config: Config, *, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         if config.cell not in ("lstm", "rnn"):

@@ -48,8 +48,17 @@ def thin(points: Sequence[Point], most: int = 120) -> list[Point]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def chart(title: str, lines: Sequence[Line], x_name: str, from_zero: bool = False, mark: Point | None = None) -> str:
+def chart(
+    title: str,
+    lines: Sequence[Line],
+    x_name: str,
+    from_zero: bool = False,
+    mark: Point | None = None,
+    borders: Sequence[float] = (),
+) -> str:
     """A line chart as an SVG element over epochs or steps, which are whole; `mark` is the point of the kept weights.
+
+    At each of the `borders`, as far as they lie within, another stage of training begins.
 
     Raises ValueError if no line has a point.
     """
@@ -57,7 +66,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, from_zero: bool = Fals
     if not points:
         raise ValueError(f"{title}: no point to draw")
     plane = _Plane.around(points, from_zero)
-    body = [*_axes(plane, x_name, whole_x=True), *_mark(plane, mark)]
+    body = [*_axes(plane, x_name, whole_x=True), *_borders(plane, borders), *_mark(plane, mark)]
     body += [*(_curve(line, plane) for line in lines), *_labels(lines, plane)]
     ends = "; ".join(f"{line.name} ends at {number(line.points[-1][1])}" for line in lines if line.points)
     return _svg(f"{title}: {ends}", "".join(body))
@@ -158,6 +167,16 @@ def _bar(plane: _Plane, place: int, count: int, width: float) -> str:
         f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{count} between {number(place * width)} '
         f"and {number((place + 1) * width)}</title></rect>"
     )
+
+
+def _borders(plane: _Plane, borders: Sequence[float]) -> Iterator[str]:
+    for border in borders:
+        if plane.x_low < border < plane.x_high:
+            x = plane.x(border)
+            yield (
+                f'<line class="border" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}">'
+                "<title>another stage begins</title></line>"
+            )
 
 
 def _mark(plane: _Plane, mark: Point | None) -> Iterator[str]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import pairwise
 
 from seesay.report import curves
 from seesay.report.frame import table
 from seesay.report.reading import Check, Step
+
+REWARDED = ("reward", "baseline")
+_OF_REWARD = "; a stage of reward$from has a loss of another kind, which is not drawn"
+_REWARD = "what the captions drawn were worth, in the mean, and the baseline that they had to beat"
 
 
 def section(
@@ -32,16 +37,19 @@ def section(
 def panels(steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str], each: str = "word") -> Iterator[str]:
     """Loss, the scores of these names (the first one chose the weights) and learning rate, as figures of a page.
 
-    A panel without a point is left out; `each` is what the loss is counted by.
+    A panel without a point is left out; `each` is what the loss is counted by. Where a stage of reward begins or ends,
+    an upright line stands in each: its loss cannot be compared, so that what the captions drawn were worth has a panel
+    of its own.
     """
     places = Epochs(checks)
     placed = [(places(step.step), step) for step in steps]
     epochs = [(float(check.epoch), check) for check in checks]
+    borders = [x for (x, check), (_, after) in pairwise(epochs) if bool(check.drawn) != bool(after.drawn)]
     kept = kept_check(checks)
     at = float(kept.epoch) if kept else 0.0
     loss = [
-        curves.Line("each step", curves.thin([(x, step.loss) for x, step in placed]), "faint"),
-        curves.Line("train", [(x, check.train_loss) for x, check in epochs], "first"),
+        curves.Line("each step", curves.thin([(x, step.loss) for x, step in placed if step.reward is None]), "faint"),
+        curves.Line("train", [(x, check.train_loss) for x, check in epochs if not check.drawn], "first"),
         curves.Line("dev", [(x, check.dev_loss) for x, check in epochs], "second"),
     ]
     scores = [
@@ -50,12 +58,29 @@ def panels(steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str],
     ]
     rate = [curves.Line("rate", curves.thin([(x, step.lr) for x, step in placed]), "first")]
     mark = (at, kept.dev_loss) if kept else None
-    yield _panel("Loss", f"per {each}; train counts dropout and smoothing too", loss, places.name, False, mark)
+    note = f"per {each}; train counts dropout and smoothing too"
+    if any(check.drawn for check in checks):
+        note += _OF_REWARD.replace("$from", ", from the upright line on," if borders else "")
+    yield _panel("Loss", note, loss, places.name, False, mark, borders)
     mark = (at, kept.scores[names[0]]) if kept and names[0] in kept.scores else None
-    yield _panel(
-        "Scores on dev", "a quick look after each epoch; ringed: the weights kept", scores, places.name, True, mark
-    )
-    yield _panel("Learning rate", "how far each step moves", rate, places.name, True, None)
+    note = "a quick look after each epoch; ringed: the weights kept"
+    yield _panel("Scores on dev", note, scores, places.name, True, mark, borders)
+    yield _panel("Reward", _REWARD, _rewards(placed, epochs), places.name, False, None, borders)
+    yield _panel("Learning rate", "how far each step moves", rate, places.name, True, None, borders)
+
+
+def _rewards(placed: Sequence[tuple[float, Step]], epochs: Sequence[tuple[float, Check]]) -> list[curves.Line]:
+    """What the captions drawn were worth, and what they were compared with."""
+    drawn = [(x, check.drawn) for x, check in epochs]
+    return [
+        curves.Line(
+            "each step", curves.thin([(x, step.reward) for x, step in placed if step.reward is not None]), "faint"
+        ),
+        *(
+            curves.Line(name, [(x, means[name]) for x, means in drawn if name in means], look)
+            for name, look in zip(REWARDED, ("first", "second"), strict=True)
+        ),
+    ]
 
 
 def kept_check(checks: Sequence[Check]) -> Check | None:
@@ -80,11 +105,17 @@ class Epochs:
 
 
 def _panel(
-    title: str, note: str, lines: Sequence[curves.Line], x_name: str, from_zero: bool, mark: curves.Point | None
+    title: str,
+    note: str,
+    lines: Sequence[curves.Line],
+    x_name: str,
+    from_zero: bool,
+    mark: curves.Point | None,
+    borders: Sequence[float],
 ) -> str:
     if not any(line.points for line in lines):
         return ""
-    drawing = curves.chart(title, lines, x_name, from_zero, mark)
+    drawing = curves.chart(title, lines, x_name, from_zero, mark, borders)
     return f'<figure class="panel"><figcaption><b>{title}</b> {note}</figcaption>{drawing}</figure>'
 
 
@@ -93,14 +124,17 @@ def _numbers(checks: Sequence[Check], metrics: Sequence[str]) -> str:
     if not checks:
         return ""
     names = [name for name in metrics if any(name in check.scores for check in checks)]
-    rows = "".join(_epoch(check, names, check is kept_check(checks)) for check in checks)
-    shown = table(("epoch", "step", "train loss", "dev loss", *names), rows)
+    drawn = [name for name in REWARDED if any(name in check.drawn for check in checks)]
+    rows = "".join(_epoch(check, names, drawn, check is kept_check(checks)) for check in checks)
+    shown = table(("epoch", "step", "train loss", "dev loss", *names, *drawn), rows)
     return f'<details><summary>The numbers behind the curves</summary><div class="wide">{shown}</div></details>'
 
 
-def _epoch(check: Check, names: Sequence[str], kept: bool) -> str:
+def _epoch(check: Check, names: Sequence[str], drawn: Sequence[str], kept: bool) -> str:
     scores = (f"{check.scores[name]:.3f}" if name in check.scores else "" for name in names)
-    cells = [f"{check.step:,}", f"{check.train_loss:.3f}", f"{check.dev_loss:.3f}", *scores]
+    rewards = (f"{check.drawn[name]:.3f}" if name in check.drawn else "" for name in drawn)
+    loss = "" if check.drawn else f"{check.train_loss:.3f}"  # of a word; a stage of reward has none
+    cells = [f"{check.step:,}", loss, f"{check.dev_loss:.3f}", *scores, *rewards]
     best = ' class="chosen" title="the weights kept"' if kept else ""
     row = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr{best}><th scope="row">{check.epoch}</th>{row}</tr>'

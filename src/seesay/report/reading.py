@@ -6,7 +6,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ class Step:
     step: int
     loss: float
     lr: float
+    reward: float | None = None  # where captions were drawn and judged: then the loss is not that of a word
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Check:
     dev_loss: float
     scores: dict[str, float]
     best: bool
+    drawn: Mapping[str, float] = field(default_factory=dict)  # means of the captions drawn: reward, baseline, ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Item:
     id: str
     file: str
     tokens: tuple[str, ...]
-    attention: npt.NDArray[np.float64] | None
+    attention: npt.NDArray[np.float64] | None = field(compare=False)
     others: tuple[str, ...]
     references: tuple[str, ...]
     score: float
@@ -84,18 +86,26 @@ class Run:
     checks: tuple[Check, ...]
     splits: tuple[Split, ...]
 
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained here; imported weights have no log."""
+        return bool(self.steps or self.checks)
+
 
 def read_run(folder: Path) -> Run:
     """Reads a run folder. Raises DataError, one line, for each file that is missing or not what it should be.
 
     Of the predictions, those named after a split alone are shown: the recipe's own pictures, searched as it says.
+    A run of imported weights, which are of step 0, has no log.
     """
     recipe = text_of(folder / "recipe.toml", "a run folder holds the recipe it was made from")
-    steps, checks = read_log(folder / "log.jsonl")
     files = [file for split in sorted(SPLITS) if (file := folder / "predictions" / f"{split}.json").exists()]
     if not files:
         raise DataError(f"{folder / 'predictions'}: no captions found. Run 'seesay evaluate {folder}' first.")
-    vocabulary, timings = folder / "vocabulary.json", folder / "timings.jsonl"
+    vocabulary, timings, log = (folder / name for name in ("vocabulary.json", "timings.jsonl", "log.jsonl"))
+    splits = tuple(_read_split(file, folder / "scores" / file.name) for file in files)
+    trained = log.exists() or any(split.checkpoint_step for split in splits)
+    steps, checks = read_log(log) if trained else ((), ())
     return Run(
         name=folder.resolve().name,
         model=model_of(recipe, folder / "recipe.toml"),
@@ -104,22 +114,23 @@ def read_run(folder: Path) -> Run:
         seconds=seconds_of(timings) if timings.exists() else None,
         steps=steps,
         checks=checks,
-        splits=tuple(_read_split(file, folder / "scores" / file.name) for file in files),
+        splits=splits,
     )
 
 
 def read_log(file: Path) -> tuple[tuple[Step, ...], tuple[Check, ...]]:
     """The steps and the checks of a run's log; DataError where it holds neither."""
     rows = _json_lines(file)
-    steps = tuple(
-        Step(_get(row, "step", int, where), _number(row, "loss", where), _number(row, "lr", where))
-        for where, row in rows
-        if row.get("event") == "step"
-    )
+    steps = tuple(_step(row, where) for where, row in rows if row.get("event") == "step")
     checks = tuple(_check(row, where) for where, row in rows if row.get("event") == "check")
     if not steps and not checks:
         raise DataError(f"{file}: no training step in it; expected the log of a run. Run 'seesay train' first.")
     return steps, checks
+
+
+def _step(row: Row, where: str) -> Step:
+    reward = _number(row, "reward", where) if "reward" in row else None
+    return Step(_get(row, "step", int, where), _number(row, "loss", where), _number(row, "lr", where), reward)
 
 
 def _check(row: Row, where: str) -> Check:
@@ -130,6 +141,7 @@ def _check(row: Row, where: str) -> Check:
         dev_loss=_number(row, "dev_loss", where),
         scores=_scores(row, "scores", where),
         best=bool(row.get("best", False)),
+        drawn={name: _number(row["drawn"], name, where) for name in _get({"drawn": {}, **row}, "drawn", dict, where)},
     )
 
 

@@ -51,13 +51,13 @@ class AskScores:
         return {**own, "answered": given, "diversity": self.diversity, "ranking": self.ranking}
 
 
-def decoding_of(run: Path) -> Decoding:
+def decoding_of(run: Path | str) -> Decoding:
     """The search that the recipe of a run asks for; CheckpointError for a run of another task."""
     return Decoding(**recipe_in(run, AskRecipe).decoding.model_dump())
 
 
 def evaluate(
-    run: Path,
+    run: Path | str,
     part: str = "dev",
     decoding: Decoding | None = None,
     progress: Progress | None = None,
@@ -148,9 +148,9 @@ def ask_records(
     return found
 
 
-def write_ask_report(run: Path) -> Path:
+def write_ask_report(run: Path | str) -> Path:
     """The page about a run that asks; its development data are asked about first, unless they have been already."""
     folder, recipe = RunFolder(run), recipe_in(run, AskRecipe)
     if not is_current(run, folder.predictions("dev"), folder.scores("dev"), decoding=vars(decoding_of(run))):
         evaluate(run)
-    return write_report(run, locate(recipe.data.pictures) if recipe.data.pictures else None, {}, recipe.notice)
+    return write_report(folder.path, locate(recipe.data.pictures) if recipe.data.pictures else None, {}, recipe.notice)

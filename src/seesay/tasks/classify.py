@@ -135,7 +135,7 @@ def lexicon_of(train: Sequence[Labelled], recipe: ClassifyRecipe) -> Lexicon:
 
 
 def evaluate(
-    run: Path, part: str = "dev", progress: Callable[[int, int], None] | None = None
+    run: Path | str, part: str = "dev", progress: Callable[[int, int], None] | None = None
 ) -> tuple[LabelScores, Path]:
     """Classify and score a split with the best checkpoint of `run`; returns the scores and where the labels lie.
 

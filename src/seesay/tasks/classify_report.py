@@ -22,13 +22,13 @@ SHOWN = 300  # letters of a text
 Examples = Mapping[tuple[str, str], Sequence[tuple[str, str, str]]]
 
 
-def write_classify_report(run: Path) -> Path:
+def write_classify_report(run: Path | str) -> Path:
     """The page about a run; its development texts are labelled first, unless they have been by the best checkpoint."""
     recipe, folder = recipe_in(run, ClassifyRecipe), RunFolder(run)
     if not is_current(run, folder.scores("dev"), folder.predictions("dev", "tsv")):
         evaluate(run, "dev")
     splits = [_split(folder, name) for name in sorted(SPLITS) if folder.predictions(name, "tsv").exists()]
-    return write_label_report(run, splits, ("accuracy", "macro_F1"), each="text", notice=recipe.notice)
+    return write_label_report(folder.path, splits, ("accuracy", "macro_F1"), each="text", notice=recipe.notice)
 
 
 def _split(folder: RunFolder, name: str) -> Labelled:

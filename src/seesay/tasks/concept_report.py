@@ -18,7 +18,7 @@ from seesay.text.json_file import read_json
 from seesay.training.folder import RunFolder
 
 
-def write_concept_report(run: Path) -> Path:
+def write_concept_report(run: Path | str) -> Path:
     """The page about a run; what its development data show is named first, unless the best checkpoint has done so."""
     recipe, folder = recipe_in(run, ConceptRecipe), RunFolder(run)
     if not is_current(run, folder.predictions("dev"), folder.scores("dev")):
@@ -27,7 +27,7 @@ def write_concept_report(run: Path) -> Path:
     pictures = locate(recipe.data.pictures) if recipe.data.pictures else None
     captions = COCO_CAPTIONS if recipe.data.captions.startswith("seesay:") else None
     credits = read_credits(locate(recipe.data.captions), captions)
-    return write_naming_report(run, splits, pictures, credits, recipe.notice)
+    return write_naming_report(folder.path, splits, pictures, credits, recipe.notice)
 
 
 def _split(folder: RunFolder, name: str) -> NamedSplit:

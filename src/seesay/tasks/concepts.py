@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.arguments import path_of
 from seesay.data.concepts import ConceptSet
 from seesay.data.features import FeatureStore
 from seesay.data.records import Record, read_records, split
@@ -121,10 +122,10 @@ def probabilities_of(
 
 
 def evaluate(
-    run: Path,
+    run: Path | str,
     part: str = "dev",
-    captions: Path | None = None,
-    features: Path | None = None,
+    captions: Path | str | None = None,
+    features: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NamingScores, Path]:
     """Name what the pictures of a split show with the best checkpoint of `run`; returns scores and where the names lie.
@@ -133,6 +134,7 @@ def evaluate(
     Scores go to scores/SPLIT.json of the run folder, the likeliest concepts of each picture to predictions/SPLIT.json.
     """
     recipe, folder, which = recipe_in(run, ConceptRecipe), RunFolder(run), known_split(part)
+    captions, features = captions and path_of(captions, "captions"), features and path_of(features, "features")
     name = "-".join([*([captions.stem] if captions else []), which, *([features.stem] if features else [])])
     namer = Namer.open(run, recipe.training.device)
     records = split(read_records(captions or locate(recipe.data.captions)), part)

@@ -163,7 +163,7 @@ def tagged(tagger: Tagger, part: Part, progress: Callable[[int, int], None] | No
 
 
 def evaluate(
-    run: Path, part: str = "dev", progress: Callable[[int, int], None] | None = None
+    run: Path | str, part: str = "dev", progress: Callable[[int, int], None] | None = None
 ) -> tuple[TagScores, Path]:
     """Tag and score a split with the best checkpoint of `run`; returns the scores and where the tagged words lie.
 

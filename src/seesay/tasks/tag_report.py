@@ -20,14 +20,14 @@ from seesay.training.folder import RunFolder
 AROUND = 5  # words to either side of a mistake
 
 
-def write_tag_report(run: Path) -> Path:
+def write_tag_report(run: Path | str) -> Path:
     """The page about a run; its development data are tagged first, unless they have been by the best checkpoint."""
     recipe, folder = recipe_in(run, TagRecipe), RunFolder(run)
     if not is_current(run, folder.scores("dev"), folder.predictions("dev", "conll")):
         evaluate(run, "dev")
     splits = [_split(folder, name) for name in sorted(SPLITS) if folder.predictions(name, "conll").exists()]
     names = (recipe.stages[-1].select_by, *(("accuracy",) if recipe.stages[-1].select_by == "F1" else ()))
-    return write_label_report(run, splits, names, each="word", notice=recipe.notice)
+    return write_label_report(folder.path, splits, names, each="word", notice=recipe.notice)
 
 
 def _split(folder: RunFolder, name: str) -> Labelled:

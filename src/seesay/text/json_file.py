@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seesay.errors import DataError
 from seesay.files import replace_file
+
+# A whole surrogate pair, or half of one (the group), or any other escape.
+_ESCAPES = re.compile(r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(ud[89a-f][0-9a-f]{2})|.)", re.IGNORECASE)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -47,7 +51,9 @@ def read_json(path: Path | str, accepted: str = "") -> Any:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); expected a JSON file; check the path."
-    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError:
+        reason = f"half of a surrogate pair ({_half_pair(text)}); expected whole characters; repair or remove it."
+    except UnicodeDecodeError as error:
         reason = f"not UTF-8 text ({error.reason} at {error.start}); expected JSON in UTF-8; save it again as UTF-8."
     except RecursionError:
         reason = "nested too deeply; expected a flat JSON file; check that it is the right file."
@@ -59,6 +65,13 @@ def read_json(path: Path | str, accepted: str = "") -> Any:
     else:
         return content
     raise DataError(f"{path}: {reason}")
+
+
+def _half_pair(text: str) -> str:
+    """The first escape in a JSON text that is half of a surrogate pair without its other half, and its place."""
+    found = next(escape for escape in _ESCAPES.finditer(text) if escape[1])
+    line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+    return f"{found[0]} at line {line} column {column}"
 
 
 def _other_format(text: str, error: ValueError, accepted: str) -> str:

@@ -62,7 +62,7 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for tokens in tokenized:
             if isinstance(tokens, str):
-                raise DataError(f"vocabulary: got the string {tokens[:40]!r}; expected a list of tokens; tokenize it.")
+                raise _untokenized(tokens)
             counts.update(tokens)
         kept = [word for word, count in counts.items() if count >= minimum_count and word not in SPECIALS]
         if not kept:
@@ -97,7 +97,12 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of the tokens; an unknown token becomes `unk`. Neither `bos` nor `eos` is added."""
+        """The ids of the tokens; an unknown token becomes `unk`. Neither `bos` nor `eos` is added.
+
+        Raises DataError for a string, whose letters would be taken for tokens.
+        """
+        if isinstance(tokens, str):
+            raise _untokenized(tokens)
         return [self._ids.get(token, UNK) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -130,6 +135,10 @@ class Vocabulary:
         """Read what `save` wrote; any damage raises DataError in one line that names the file."""
         content = read_checked(path, _file_fault)
         return cls(tuple(content["words"]), content["minimum_count"])
+
+
+def _untokenized(text: str) -> DataError:
+    return DataError(f"vocabulary: got the string {text[:40]!r}; expected a list of tokens; tokenize it.")
 
 
 def _fault(words: Sequence[Any], minimum_count: Any) -> str:

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from seesay.arguments import path_of
 from seesay.checkpoint import read_checkpoint
 from seesay.errors import CheckpointError
 from seesay.files import make_folder, remove_leftovers, writing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class RunFolder:
     """Paths of one run. Nothing is made until `prepare`."""
 
     path: Path
+
+    def __init__(self, path: Path | str) -> None:
+        object.__setattr__(self, "path", path_of(path, "run", "a run folder, as text or a pathlib.Path"))
 
     @property
     def recipe(self) -> Path:

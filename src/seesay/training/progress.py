@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seesay.errors import CheckpointError
+from seesay.training.step import NOTHING
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch under way: loss, tokens, what else was told
     best_score: float | None = None
     best_loss: float | None = None  # on development data, of the same epoch
+    best_scores: dict[str, float] = field(default_factory=dict)  # all of that epoch's: the next stage may take another
     best_step: int = 0
     epochs_without_gain: int = 0
     done: bool = False
@@ -54,8 +56,8 @@ class Progress:
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0) + value
 
-    def offer(self, score: float, loss: float) -> bool:
-        """Whether an epoch with this score and loss is the best so far, which is then remembered.
+    def offer(self, score: float, loss: float, scores: Mapping[str, float] = NOTHING) -> bool:
+        """Whether an epoch with this score and loss is the best so far, which is then remembered with all its scores.
 
         Scores are compared to three decimals, and equal ones are decided by the loss, also to three: where a model has
         hardly begun to describe, its score is noise.
@@ -67,7 +69,20 @@ class Progress:
         if self.best_score is not None and _rank(score, loss) <= _rank(self.best_score, self.best_loss):
             return False
         self.best_score, self.best_loss, self.best_step = score, loss, self.step
+        self.best_scores = dict(scores)
         return True
+
+    def select_by(self, name: str) -> None:
+        """Compare epochs by the score of this name from here on: what is to be beaten is the best epoch's own.
+
+        >>> progress = Progress()
+        >>> progress.offer(0.1, 5.0, {"CIDEr-D": 0.1, "Bleu_1": 0.4})
+        True
+        >>> progress.select_by("Bleu_1")
+        >>> progress.offer(0.3, 4.0), progress.best_score
+        (False, 0.4)
+        """
+        self.best_score = self.best_scores.get(name, self.best_score)
 
 
 def _rank(score: float, loss: float | None) -> tuple[float, float]:

@@ -19,15 +19,6 @@ from seesay.text.vocabulary import BOS, EOS, PAD, UNK
 _NOT_WORDS = [UNK, PAD, BOS, EOS]  # nothing follows the end, and the others are never said
 
 
-def share_at(epoch: int, *, most: float, growth: float = 0.05, every: int = 5) -> float:
-    """The share of own words in an epoch, counted from 0: it grows by `growth` every so many epochs up to `most`.
-
-    >>> [round(share_at(epoch, most=0.25), 2) for epoch in (0, 4, 5, 12, 99)]
-    [0.0, 0.0, 0.05, 0.1, 0.25]
-    """
-    return min(most, growth * (epoch // every))
-
-
 @torch.no_grad()
 def partly_own(model: nn.Module, batch: CaptionBatch | AskBatch, share: float) -> Tensor:
     """The captions of `batch`, each word replaced with chance `share` by one that `model` draws after those before it.

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from seesay.arguments import path_of
 from seesay.cores import usable_cores
 from seesay.data.feature_writer import FeatureWriter, open_writer
 from seesay.data.images import find_pictures, find_unread, open_picture, to_squares
@@ -71,7 +72,7 @@ def extract(
     the features of the others stay. Raises `DataError` for an empty folder, a bad picture (`"stop"`), and where
     `output` was begun with other settings or holds other pictures alone.
     """
-    folder, output = Path(folder), Path(output)
+    folder, output = path_of(folder, "pictures", "a folder of pictures"), path_of(output, "features")
     ids = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
     unread = dict(sorted(Counter(path.suffix.lower() for path in find_unread(folder)).items()))
     encoder = encoder or load_encoder(encoder_name(mirrored, two_scales), flipped)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seesay.metrics.meteor.align import align
+from seesay.metrics.meteor.align import Match, align
 from seesay.metrics.meteor.cache import MeteorMissing, open_cache
 from seesay.metrics.meteor.lexicon import Lexicon
+from seesay.metrics.meteor.long import LONG, LongPair
 from seesay.metrics.meteor.normalize import Prefixes, normalize
 from seesay.metrics.meteor.phrases import PhraseTable
 from seesay.metrics.meteor.sentences import Sentence, possible_matches, prepare
@@ -87,6 +88,25 @@ class Meteor:
         }
 
 
+class _Pair:
+    """A candidate and a reference of which one at least is as short as captions are."""
+
+    def __init__(self, candidate: Sentence, reference: Sentence) -> None:
+        self._words = candidate.is_function, reference.is_function
+        self._possible = possible_matches(candidate, reference)
+
+    def bound(self) -> Statistics:
+        return bound(*self._words, self._possible)
+
+    def align(self) -> tuple[list[Match], int]:
+        return align(self._possible, len(self._words[0]))
+
+
+def _pair(candidate: Sentence, reference: Sentence) -> _Pair | LongPair:
+    long = min(len(candidate.is_function), len(reference.is_function)) >= LONG
+    return LongPair(candidate, reference) if long else _Pair(candidate, reference)
+
+
 def scores_of(statistics: Mapping[str, Statistics]) -> Scores:
     """The scores of pictures, and of the corpus they make up."""
     sums = Sums(np.array([*statistics.values()], float), combine)
@@ -109,13 +129,13 @@ def _best(candidate: Sentence, references: list[Sentence]) -> Statistics:
 
     References are aligned in the order of the most that they could give; those that cannot win are left alone.
     """
-    possible = [possible_matches(candidate, reference) for reference in references]
-    bounds = [score(bound(candidate.is_function, r.is_function, p)) for r, p in zip(references, possible, strict=True)]
+    pairs = [_pair(candidate, reference) for reference in references]
+    bounds = [score(pair.bound()) for pair in pairs]
     best, found, place = -1.0, Statistics(), 0
     for n in sorted(range(len(references)), key=lambda n: -bounds[n]):
         if bounds[n] < best - _ROUNDING:
             break
-        matches, chunks = align(possible[n], len(candidate.is_function))
+        matches, chunks = pairs[n].align()
         statistics = gather(candidate.is_function, references[n].is_function, matches, chunks)
         reached = score(statistics)
         if reached > best or (reached == best and n < place):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -11,20 +11,20 @@ from seesay.metrics.meteor.lexicon import EXACT
 # Where it starts in the reference, its words there; the same in the candidate; the module that found it.
 Match = tuple[int, int, int, int, int]
 
-_BEAM = 40
+BEAM = 40
 
 # Paths are ordered by covered words (most first), chunks and distance (fewest first), packed into one integer. Its
 # lowest bits stay free for the place that a path grew from: sorting these integers is METEOR's stable sort.
-_PLACE_BITS, _DISTANCE_BITS, _CHUNK_BITS = 24, 32, 16
-_RANK = 1 << 16
-_STAY = _RANK - 1
+_PLACE_BITS, _DISTANCE_BITS, _CHUNK_BITS = 24, 40, 16
+RANK = 1 << 16
+STAY = RANK - 1
 _PLACE = (1 << _PLACE_BITS) - 1
-_DISTANCE = 1 << _PLACE_BITS
-_CHUNK = 1 << (_PLACE_BITS + _DISTANCE_BITS)
+DISTANCE = 1 << _PLACE_BITS
+CHUNK = 1 << (_PLACE_BITS + _DISTANCE_BITS)
 _COVERED = 1 << (_PLACE_BITS + _DISTANCE_BITS + _CHUNK_BITS)
 
 # order, candidate words in use (bits), first free reference word, end of the last match or -1, matches, newest first
-_Path = tuple[int, int, int, int, Any]
+Path = tuple[int, int, int, int, Any]
 _ORDER, _END = itemgetter(0), itemgetter(3)
 # candidate words (bits), candidate start, what it takes from the order, distance, ends in reference and candidate
 _Option = tuple[int, int, int, int, int, int, Match]
@@ -40,22 +40,27 @@ def align(possible: Sequence[Sequence[Match]], candidate_words: int) -> tuple[li
     against a path's later siblings, not against the path itself.
     """
     certain = _certain(possible, candidate_words)
-    paths: list[_Path] = [(0, 0, 0, -1, None)]
+    paths: list[Path] = [(0, 0, 0, -1, None)]
     for place, matches in enumerate(possible):
         if not matches:
-            paths = _skip_all(paths, place)
+            paths = skip_all(paths, place)
         elif certain[place]:
-            paths = _take_all(paths, _option(matches[0]))
+            paths = take_all(paths, option(matches[0]))
         else:
-            paths = _branch(paths, place, [_option(match) for match in matches])
+            paths = _branch(paths, place, [option(match) for match in matches])
+    return ended(paths)
+
+
+def ended(paths: list[Path]) -> tuple[list[Match], int]:
+    """The matches of the best of the paths at the end of the reference, and its number of chunks."""
     order, _, _, _, link = min((_closed(path) for path in paths), key=_ORDER)
     return _unlink(link), (order >> (_PLACE_BITS + _DISTANCE_BITS)) & ((1 << _CHUNK_BITS) - 1)
 
 
-def _closed(path: _Path) -> _Path:
+def _closed(path: Path) -> Path:
     """The path with its last chunk ended."""
     order, used, free, end, link = path
-    return path if end < 0 else (order + _CHUNK, used, free, -1, link)
+    return path if end < 0 else (order + CHUNK, used, free, -1, link)
 
 
 def _certain(possible: Sequence[Sequence[Match]], candidate_words: int) -> list[bool]:
@@ -75,16 +80,17 @@ def _certain(possible: Sequence[Sequence[Match]], candidate_words: int) -> list[
     ]
 
 
-def _option(match: Match) -> _Option:
+def option(match: Match) -> _Option:
+    """A match as a way for a path to go on."""
     start, length, candidate_start, candidate_length, module = match
     covered = length + candidate_length if module == EXACT else (length >> 1) + (candidate_length >> 1)
     words = ((1 << candidate_length) - 1) << candidate_start
-    distance = abs(start - candidate_start) * _DISTANCE
+    distance = abs(start - candidate_start) * DISTANCE
     ends = start + length, candidate_start + candidate_length
     return words, candidate_start, covered * _COVERED, distance, *ends, match
 
 
-def _skip_all(paths: list[_Path], place: int) -> list[_Path]:
+def skip_all(paths: list[Path], place: int) -> list[Path]:
     """All paths beyond a word without matches; only those that end a chunk here change."""
     if max(map(_END, paths)) < 0:
         return paths
@@ -94,11 +100,11 @@ def _skip_all(paths: list[_Path], place: int) -> list[_Path]:
     return skipped
 
 
-def _take_all(paths: list[_Path], option: _Option) -> list[_Path]:
+def take_all(paths: list[Path], option: _Option) -> list[Path]:
     """All paths with a match that no other stands in the way of."""
     words, start, covered, _, free, end, match = option
     taken = [
-        (order - covered + (_CHUNK if last >= 0 and last != start else 0), used | words, free, end, (match, link))
+        (order - covered + (CHUNK if last >= 0 and last != start else 0), used | words, free, end, (match, link))
         for order, used, _, last, link in paths
     ]
     if len(taken) > 1:
@@ -106,7 +112,7 @@ def _take_all(paths: list[_Path], option: _Option) -> list[_Path]:
     return taken
 
 
-def _branch(paths: list[_Path], place: int, options: list[_Option]) -> list[_Path]:
+def _branch(paths: list[Path], place: int, options: list[_Option]) -> list[Path]:
     """Each path with each match that it has words free for, and without any: the best of them.
 
     First only their orders are found, each with the path's rank and the option's number below it; then the best are
@@ -115,23 +121,24 @@ def _branch(paths: list[_Path], place: int, options: list[_Option]) -> list[_Pat
     found = []
     numbered = list(enumerate(options))
     for rank, (order, used, free, end, _) in enumerate(paths):
-        order += rank * _RANK
+        order += rank * RANK
         if free > place:
-            found.append(order + _STAY)
+            found.append(order + STAY)
             continue
         for number, (words, start, covered, distance, _, _, _) in numbered:
             if not used & words:
-                found.append(order - covered + (_CHUNK if end >= 0 and end != start else 0) + number)
+                found.append(order - covered + (CHUNK if end >= 0 and end != start else 0) + number)
                 order += distance
-        found.append(order + (_CHUNK if end >= 0 else 0) + _STAY)
+        found.append(order + (CHUNK if end >= 0 else 0) + STAY)
     found.sort()
-    return [_grown(order, paths[(order & _PLACE) // _RANK], place, options) for order in found[:_BEAM]]
+    return [grown(order, paths[(order & _PLACE) // RANK], place, options) for order in found[:BEAM]]
 
 
-def _grown(order: int, path: _Path, place: int, options: list[_Option]) -> _Path:
-    number = order & _STAY
+def grown(order: int, path: Path, place: int, options: Mapping[int, _Option] | Sequence[_Option]) -> Path:
+    """The path with the option that `order` holds the number of, or with none."""
+    number = order & STAY
     order &= ~_PLACE
-    if number == _STAY:
+    if number == STAY:
         return order, path[1], path[2], path[3] if path[2] > place else -1, path[4]
     words, _, _, _, free, end, match = options[number]
     return order, path[1] | words, free, end, (match, path[4])

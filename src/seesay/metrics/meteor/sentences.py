@@ -62,7 +62,7 @@ def possible_matches(candidate: Sentence, reference: Sentence) -> list[list[Matc
     the candidate's words; paraphrases first from the reference to the candidate, then the other way. A pair that the
     table has both ways is there twice, which keeps it from being certain.
     """
-    possible = [_word_matches(start, related, candidate.positions) for start, related in enumerate(reference.related)]
+    possible = [word_matches(start, related, candidate.positions) for start, related in enumerate(reference.related)]
     for phrase, targets, found in reference.sources:
         if not found.isdisjoint(candidate.places):
             for target in targets:
@@ -76,7 +76,8 @@ def possible_matches(candidate: Sentence, reference: Sentence) -> list[list[Matc
     return possible
 
 
-def _word_matches(start: int, related: dict[str, Modules], positions: dict[str, list[int]]) -> list[Match]:
+def word_matches(start: int, related: dict[str, Modules], positions: dict[str, list[int]]) -> list[Match]:
+    """The matches of the reference's word at `start` with single words of the candidate."""
     common = related.keys() & positions.keys()
     if not common:
         return []

@@ -16,7 +16,7 @@ _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6
 # Weights in hundredths, so that sums are exact: delta (0.75) for content words, 1 - delta for function words, ...
 _CONTENT, _FUNCTION = 75, 25
 # ... each times the weight of the module that matched it: exact 1, stem 0.6, synonym 0.8, paraphrase 0.6.
-_MATCHED_CONTENT, _MATCHED_FUNCTION = (75, 45, 60, 45), (25, 15, 20, 15)
+MATCHED_CONTENT, MATCHED_FUNCTION = (75, 45, 60, 45), (25, 15, 20, 15)
 
 
 class Statistics(NamedTuple):
@@ -42,7 +42,7 @@ def gather(candidate: Sequence[bool], reference: Sequence[bool], matches: list[M
     for start, length, candidate_start, candidate_length, module in matches:
         matched += candidate_length
         reference_matched += length
-        content, function = _MATCHED_CONTENT[module], _MATCHED_FUNCTION[module]
+        content, function = MATCHED_CONTENT[module], MATCHED_FUNCTION[module]
         for is_function in candidate[candidate_start : candidate_start + candidate_length]:
             matched_weight += function if is_function else content
         for is_function in reference[start : start + length]:
@@ -68,7 +68,7 @@ def bound(candidate: Sequence[bool], reference: Sequence[bool], possible: Sequen
     here, there = [0] * len(candidate), [0] * len(reference)
     for matches in possible:
         for start, length, candidate_start, candidate_length, module in matches:
-            content, function = _MATCHED_CONTENT[module], _MATCHED_FUNCTION[module]
+            content, function = MATCHED_CONTENT[module], MATCHED_FUNCTION[module]
             for place in range(candidate_start, candidate_start + candidate_length):
                 here[place] = max(here[place], function if candidate[place] else content)
             for place in range(start, start + length):
