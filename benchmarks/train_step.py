@@ -5,7 +5,8 @@
 10 pictures (49 x 2,048) with 5 captions each, 10,201 words, 42 million weights, Adam. Both sides take turns in one
 process on copies of one model, fitted a little so that its captions end (at about 10 words).
 
-- Cross-entropy, plainly: 50 captions, each with a copy of its picture of its own, and torch's own loss.
+- Cross-entropy, plainly: 50 captions, each with a copy of its picture of its own, padding computed as if it were words
+  (as the released code does), and torch's own loss.
 - Self-critical, plainly: a beam of 5 that keeps every step for the backward pass and always takes 20 steps, each beam
   with a copy of its picture whose keys and values are made anew at every step (as the released code does, which makes
   those of the words anew, too: here they are cached); then captions as text, tokenised with their references, and
@@ -110,9 +111,13 @@ def plain_xe(model: nn.Module, batch: CaptionBatch) -> Step:
 
 
 def plain_loss(model: Any, batch: CaptionBatch) -> Loss:
-    """Cross-entropy as torch has it."""
-    forced = model(*batch.inputs)
-    return Loss(functional.cross_entropy(forced.logits, forced.targets, reduction="sum"), len(forced.targets))
+    """Cross-entropy as torch has it, over captions filled up to the longest, as the released code has them."""
+    features, mask, tokens, rows = batch.inputs
+    everywhere = torch.ones_like(tokens[:, 1:], dtype=torch.bool)
+    logits, _ = model.decoder.force(model.start(features, mask), tokens[:, :-1], everywhere, rows)
+    targets = tokens[:, 1:].flatten()
+    loss = functional.cross_entropy(logits, targets, ignore_index=PAD, reduction="sum")
+    return Loss(loss, int((targets != PAD).sum()))
 
 
 def plain_beam(model: Any, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,13 +56,23 @@ class InArrays:
 
     @torch.no_grad()
     def step(self, tokens: Any, state: Any) -> Any:
-        tensors = type(state)(*(torch.from_numpy(part) for part in state))
+        tensors = type(state)(*(part.rows if isinstance(part, Kept) else torch.from_numpy(part) for part in state))
         logits, state = self.model.step(torch.from_numpy(tokens), tensors)
         return logits.numpy(), in_arrays(state)
 
 
+class Kept:
+    """A part of torch's state that is no tensor, indexed as an array is."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getitem__(self, rows: Array) -> Kept:
+        return Kept(self.rows.select(torch.from_numpy(rows)))
+
+
 def in_arrays(state: Any) -> Any:
-    return type(state)(*(part.numpy() for part in state))
+    return type(state)(*(part.numpy() if isinstance(part, torch.Tensor) else Kept(part) for part in state))
 
 
 def start(*tables: Array) -> Tables:
