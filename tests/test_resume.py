@@ -337,6 +337,15 @@ def test_more_epochs_for_a_finished_run_are_refused_with_a_word(trained: Path, t
         go_on(tmp_path / "copy")
 
 
+def test_a_finished_run_keeps_its_best_checkpoint_to_the_byte(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    """Of one stage, so that its last epoch may be the best: the checkpoint of the end has the same weights."""
+    list(train(tiny("stages=[{epochs=1}]"), tmp_path / "run"))
+    best = RunFolder(tmp_path / "run").best
+    before = best.read_bytes()
+    go_on(tmp_path / "run")
+    assert best.read_bytes() == before
+
+
 def test_names_and_places_may_change(moments: dict[str, Any], world: Path, tmp_path: Path) -> None:
     folder = RunFolder(some_copy(moments, tmp_path))
     shutil.copytree(world, tmp_path / "world")

@@ -12,6 +12,7 @@ import pytest
 
 from seesay.checkpoint import read_checkpoint
 from seesay.errors import CheckpointError
+from seesay.evaluation import write_run_report
 from seesay.recipe import Recipe
 from seesay.restoring import weights_of
 from seesay.run import Advance, Check, Notice, resume, train
@@ -89,6 +90,9 @@ def test_the_weights_that_a_run_begins_with_are_kept_until_an_epoch_is_better(
     assert header["progress"]["step"] == 0 and header["progress"]["best_scores"] == start["scores"]
     for name, array in weights(trained).items():
         np.testing.assert_array_equal(weights(tmp_path / "run")[name], array)
+    page = write_run_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "With the weights that it began with, <code>attend_tell</code> describes 4 photographs" in page
+    assert "none was better than what it began with, which was kept" in page and "ringed" not in page
 
 
 @pytest.mark.parametrize("linked", [True, False])

@@ -139,9 +139,12 @@ def resume(path: Path | str) -> Iterator[Event]:
 
 
 def _is_best(progress: Progress) -> bool:
-    """Whether the newest checkpoint is the best so far, and not a new stage's first, which only has its weights."""
-    fresh_stage = progress.stage and not progress.stage_epoch
-    return progress.best_score is not None and progress.best_step == progress.step and not fresh_stage
+    """Whether the newest checkpoint is the best so far, and not a new stage's first or the end's: those only have its
+    weights.
+    """
+    if progress.done or (progress.stage and not progress.stage_epoch):
+        return False
+    return progress.best_score is not None and progress.best_step == progress.step
 
 
 def _stages(work: Work) -> Iterator[Event]:

@@ -23,7 +23,7 @@ from seesay.nn.state import select
 from seesay.text.vocabulary import BOS, PAD, UNK
 
 TASK = "caption"
-# Finished captions leave in big groups: each leaving costs a zeroed gradient of the whole grid in the backward pass.
+# Finished captions leave in big groups: each leaving lays those of a picture side by side anew.
 SHRINK = 0.8
 
 

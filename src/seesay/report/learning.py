@@ -63,7 +63,8 @@ def panels(steps: Sequence[Step], checks: Sequence[Check], names: Sequence[str],
         note += _OF_REWARD.replace("$from", ", from the upright line on," if borders else "")
     yield _panel("Loss", note, loss, places.name, False, mark, borders)
     mark = (at, kept.scores[names[0]]) if kept and names[0] in kept.scores else None
-    note = "a quick look after each epoch; ringed: the weights kept"
+    note = "a quick look after each epoch; "
+    note += "ringed: the weights kept" if kept else "none was better than what it began with, which was kept"
     yield _panel("Scores on dev", note, scores, places.name, True, mark, borders)
     yield _panel("Reward", _REWARD, _rewards(placed, epochs), places.name, False, None, borders)
     yield _panel("Learning rate", "how far each step moves", rate, places.name, True, None, borders)

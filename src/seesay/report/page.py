@@ -91,7 +91,7 @@ def _summary(run: Run, split: Split) -> str:
     pictures = "1 photograph" if count == 1 else f"{count:,} photographs"
     main = [name for name in ("CIDEr-D", "Bleu_4") if name in split.corpus]
     scores = " and ".join(f"<b>{name} {split.corpus[name]:.3f}</b>" for name in main)
-    after = f"After step {split.checkpoint_step:,}"
+    after = f"After step {split.checkpoint_step:,}" if split.checkpoint_step else "With the weights that it began with"
     epoch = next((check.epoch for check in run.checks if check.step == split.checkpoint_step), None)
     if epoch is not None:
         after = f"After {epoch} {'epoch' if epoch == 1 else 'epochs'} of training"

@@ -66,13 +66,13 @@ def additive_by(
     found: Library, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, group: Tensor, score: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`attend_additively` by that library."""
-    query, keys, values, mask = (part.contiguous() for part in (query, keys, values, mask))
+    query, keys, values, mask, score = (part.contiguous() for part in (query, keys, values, mask, score))
     rows, (_, places, size), wide = len(query), keys.shape, values.shape[2]
     context, weights = query.new_empty(rows, wide), query.new_empty(rows, places)
     parts = found.parts(rows, 24 * rows * places * size)
     room = query.new_empty(parts * ROOM * (places + LANES))
     job = Additive(rows=rows, size=size, places=places, wide=wide)
-    job.put(query=query, group=group, key=keys, value=values, score=score.contiguous(), mask=mask, room=room)
+    job.put(query=query, group=group, key=keys, value=values, score=score, mask=mask, room=room)
     job.put(context=context, weights=weights)
     found.run("attend_additively", job, parts)
     return context, weights
@@ -83,13 +83,16 @@ def add_and_normalise(x: Tensor, y: Tensor, norm: nn.LayerNorm, again: nn.LayerN
     layers = [layer for layer in (norm, again) if layer is not None]
     if x.shape != y.shape or any(layer.weight is None or layer.bias is None for layer in layers):
         return None
-    found = _library(x, y, norm.weight, numbers=x.numel())
+    if any(layer.normalized_shape != tuple(x.shape[-1:]) for layer in layers):
+        return None
+    weights = [part for layer in layers for part in (layer.weight, layer.bias)]
+    found = _library(x, y, *weights, numbers=x.numel())
     return None if found is None else normalise_by(found, x, y, norm, again)
 
 
 def normalise_by(found: Library, x: Tensor, y: Tensor, norm: nn.LayerNorm, again: nn.LayerNorm | None) -> Tensor:
     """`add_and_normalise` by that library."""
-    x, y, out = x.contiguous(), y.contiguous(), torch.empty(x.shape)
+    x, y, out = x.contiguous(), y.contiguous(), x.new_empty(x.shape)
     job = Residual(rows=x.numel() // x.shape[-1], size=x.shape[-1])
     job.put(x=x, y=y, out=out, weight=norm.weight, bias=norm.bias, epsilon=norm.eps)
     if again is not None:
@@ -124,7 +127,7 @@ def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
 def highest_by(found: Library, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """`highest` by that library."""
     values = scores.new_empty(len(scores), count)
-    places = torch.empty(len(scores), count, dtype=torch.long)
+    places = scores.new_empty(len(scores), count, dtype=torch.long)
     job = Scanning(rows=len(scores), size=scores.shape[1], count=count)
     job.put(scores=scores, values=values, places=places)
     found.run("highest_scores", job, found.parts(len(scores), scores.numel()))

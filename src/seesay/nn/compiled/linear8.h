@@ -31,12 +31,17 @@ EXPORT int64_t multiplies_bytes(void)
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 
-/* Row x as unsigned bytes with their zero at 128, as the processor's products want one side; what one is worth. */
+/* Row x as unsigned bytes with their zero at 128, as the processor's products want one side; what one is worth: nan
+   where a number of the row is. */
 INLINE float narrow_row(const float *x, int64_t size, int64_t padded, uint8_t *to)
 {
     Vector most = splat(0);
-    for (int64_t k = 0; k < size; k += LANES)
-        most = (Vector)_mm512_max_ps((__m512)most, _mm512_abs_ps((__m512)load_some(x + k, size - k)));
+    __mmask16 none = 0; /* no number in this lane: the greatest passes over it, and as a byte it would be a zero */
+    for (int64_t k = 0; k < size; k += LANES) {
+        __m512 some = (__m512)load_some(x + k, size - k);
+        most = (Vector)_mm512_max_ps((__m512)most, _mm512_abs_ps(some));
+        none |= _mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q);
+    }
     float top = highest(most);
     top = top > 1e-30f ? top : 1e-30f;
     for (int64_t k = 0; k < padded; k += LANES) {
@@ -44,7 +49,7 @@ INLINE float narrow_row(const float *x, int64_t size, int64_t padded, uint8_t *t
         __m512i whole = _mm512_cvtps_epi32((__m512)(load_some(x + k, size - k) * (127 / top)));
         _mm512_mask_cvtepi32_storeu_epi8(to + k, some, _mm512_add_epi32(whole, _mm512_set1_epi32(128)));
     }
-    return top / 127;
+    return none ? NAN : top / 127;
 }
 
 /* In place, as add_product() of vectors.h. */

@@ -28,13 +28,13 @@ class Panels:
         self.weight = panels.transpose(1, 2).contiguous()
         self.start = -128 * padded.sum(1, dtype=torch.int32)
         self.scale = torch.nn.functional.pad(scales, (0, beyond))
-        self.bias = torch.zeros(len(padded)) if bias is None else torch.nn.functional.pad(bias, (0, beyond))
+        self.bias = scales.new_zeros(len(padded)) if bias is None else torch.nn.functional.pad(bias, (0, beyond))
 
     def __call__(self, x: Tensor, slope: float | None = None) -> Tensor:
         """(N, O) of float32 rows x (N, I); numbers below zero are multiplied by `slope`."""
-        x, y = x.contiguous(), torch.empty(len(x), self.outputs)
+        x, y = x.contiguous(), x.new_empty(len(x), self.outputs)
         parts = self.library.parts(len(x), 2 * len(x) * self.size * self.outputs // 16)
-        narrow = torch.empty(parts * CHUNK * (self.size + 3), dtype=torch.uint8)
+        narrow = x.new_empty(parts * CHUNK * (self.size + 3), dtype=torch.uint8)
         job = Linear8(rows=len(x), size=self.size, outputs=self.outputs, slope=1.0 if slope is None else slope)
         job.put(x=x, weight=self.weight, start=self.start, scale=self.scale, bias=self.bias, y=y, narrow=narrow)
         self.library.run("linear8", job, parts)

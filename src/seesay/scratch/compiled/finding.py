@@ -14,6 +14,8 @@ _allowed = True
 def use_compiled(use: bool = True) -> None:
     """Allows what is compiled from now on, or with False does without, as SEESAY_COMPILED=0 does from the start.
 
+    A model that was prepared for 8 bits before stays as it was prepared.
+
     >>> use_compiled(False); reason_not_allowed()
     'use_compiled(False)'
     >>> use_compiled()
