@@ -636,8 +636,9 @@ def test_runs_are_judged_together(place: Place, seesay: Run) -> None:
     options = ["--with", place.road / "run", "--with", run, "--beam", 3, "--json", place.tmp / "scores.json"]
     done = seesay("evaluate", run, *options)
     assert (done.code, done.err) == (0, "")
-    assert f"captions: {run}/predictions/dev-beam-3-with-run-with-one.json\n" in done.out
-    kept = json.loads((run / "scores" / "dev-beam-3-with-run-with-one.json").read_text(encoding="utf-8"))
+    found = re.search(rf"captions: {run}/predictions/(dev-beam-3-with-run-\w{{6}}-with-one-\w{{6}}\.json)\n", done.out)
+    assert found
+    kept = json.loads((run / "scores" / found[1]).read_text(encoding="utf-8"))
     assert kept == json.loads((place.tmp / "scores.json").read_text(encoding="utf-8"))
     done = seesay("evaluate", run, "--with", place.tmp / "none")
     assert done.code == 2 and "none: not found; expected a run folder" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -161,6 +162,11 @@ def other(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
+def digest_of(checkpoint: Path) -> str:
+    """What tells a run from another of the same name."""
+    return hashlib.sha256(str(checkpoint.resolve()).encode()).hexdigest()[:6]
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
@@ -177,6 +183,7 @@ def other(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory)
 def test_runs_are_judged_together(arguments: dict[str, Any], name: str, run: Path, other: Path, world: Path) -> None:
     result = evaluate(run, others=[str(other)], **arguments)
     folder, records = RunFolder(run), split(read_records(world / "captions.json"), "dev")
+    name = f"{name}-{digest_of(RunFolder(other).best)}"
     assert [file.name for file in folder.predictions("x").parent.iterdir()] == [f"{name}.json"]
     assert captions_file(run, others=[other], **arguments) == folder.predictions(name)
     assert json.loads(folder.scores(name).read_text(encoding="utf-8")) == result.to_json()
@@ -196,9 +203,10 @@ def test_two_runs_together_are_neither_alone(run: Path, other: Path) -> None:
     alone, together = ([item["captions"][0]["score"] for item in page["items"]] for page in pages)
     assert len(alone) == 4 and all(one != both for one, both in zip(alone, together, strict=True))
     names = sorted(file.name for file in RunFolder(run).predictions("x").parent.iterdir())
-    assert names == ["dev-with-other.json", "dev.json"]
+    ours, own = (digest_of(RunFolder(some).best) for some in (other, run))
+    assert names == [f"dev-with-other-{ours}.json", "dev.json"]
     by_file = captions_file(run, others=[RunFolder(other).best, run])
-    assert by_file.name == "dev-with-other-with-run.json"
+    assert by_file.name == f"dev-with-other-{ours}-with-run-{own}.json"
 
 
 def test_paths_may_be_text(run: Path, world: Path) -> None:

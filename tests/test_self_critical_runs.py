@@ -258,6 +258,11 @@ def test_scheduled_sampling_begins_with_the_epoch_that_it_grows_in(make: Make, t
             "stages.0.scheduled_sampling: received 0.5, of which 2 epochs reach 0.2, as it grows by 0.2 every 1; "
             "expected 4 epochs, a larger scheduled_sampling_growth or a smaller scheduled_sampling_every.",
         ),
+        (
+            0.05,
+            "stages.0.scheduled_sampling: received 0.5, of which 2 epochs reach 0.05, as it grows by 0.05 every 1; "
+            "expected 11 epochs, a larger scheduled_sampling_growth or a smaller scheduled_sampling_every.",
+        ),
         (0.5, None),
     ],
 )
@@ -269,6 +274,20 @@ def test_a_share_of_own_words_that_is_not_reached_is_told(
     first = next(events)
     events.close()  # type: ignore[attr-defined]
     assert (first.text if isinstance(first, Notice) else None) == told
+
+
+def test_a_beam_of_one_against_itself_is_refused_before_training_alone(
+    run: tuple[Path, list[Event]], make: Make, tmp_path: Path
+) -> None:
+    alike = [f"stages.1.{part}" for part in ("samples=1", "method='beam'", "baseline='greedy'")]
+    with pytest.raises(RecipeError) as fault:
+        next(train(make(*alike), tmp_path / "run"))
+    assert str(fault.value) == (
+        "stages.1.samples: received 1 with method 'beam' and baseline 'greedy', which find the same caption, so that "
+        "nothing is learned; expected 2 or more, or method 'sample'."
+    )
+    assert list(tmp_path.iterdir()) == [], "and a run that exists is read as it is"
+    assert make(*alike).stages[1].samples == 1
 
 
 def test_a_penalty_on_attention_is_refused_where_there_is_none(plain: Make, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from seesay.checkpoint import write_checkpoint
 from seesay.data.batches import batches
 from seesay.engines import Engine, open_engine
 from seesay.errors import CheckpointError, RecipeError, UnknownName
-from seesay.recipe import AnyRecipe, AnyStage, Model, Training, recipe_of
+from seesay.recipe import AnyRecipe, AnyStage, Model, SelfCriticalStage, Training, recipe_of
 from seesay.tasks import Material, suited
 from seesay.training.folder import RunFolder
 from seesay.training.progress import Progress
@@ -83,12 +83,19 @@ def assemble(recipe: AnyRecipe, folder: RunFolder, material: Material, engine: E
     return Work(recipe, folder, engine, material, model, average, engine.optimizer(model, stage), progress)
 
 
-def check_attention(work: Work) -> None:
-    """Raises RecipeError where a stage weighs what the model attends to, and the model attends to nothing."""
-    if getattr(work.model, "attends", True):
-        return
+def check_stages(work: Work) -> None:
+    """Raises RecipeError for a stage that could teach nothing, or weighs what a model attends to that attends to none.
+
+    Asked before a run begins, and not where its recipe is read: a run that exists can be used as it is.
+    """
     for number, stage in enumerate(work.recipe.stages):
-        if value := getattr(stage, "doubly_stochastic", 0):
+        if isinstance(stage, SelfCriticalStage) and stage.samples == 1 and stage.method == "beam":
+            raise RecipeError(
+                f"stages.{number}.samples: received 1 with method 'beam' and baseline 'greedy', which find the same "
+                "caption, so that nothing is learned; expected 2 or more, or method 'sample'."
+            )
+        value = getattr(stage, "doubly_stochastic", 0)
+        if value and not getattr(work.model, "attends", True):
             raise RecipeError(
                 f"stages.{number}.doubly_stochastic: received {value:g} with model '{work.recipe.model.name}', which "
                 "attends to no regions; expected 0; or take a model that does, such as 'attend_tell'."

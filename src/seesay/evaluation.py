@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,13 @@ def _name(
         names.append(Path(str(features)).stem)
     names += [f"{key}-{value}" for key, value in vars(decoding).items() if value != usual[key]]
     names += [precision] if precision != "float32" else []
-    names += [f"with-{best_of(other).resolve().parent.parent.name}" for other in others]
+    names += [f"with-{_short_name(best_of(other).resolve())}" for other in others]
     return "-".join(names).replace("/", "_")  # a forbidden or required word may have one
+
+
+def _short_name(checkpoint: Path) -> str:
+    """A run's name, and enough of a digest of its place that two runs of one name keep files of their own."""
+    return f"{checkpoint.parent.parent.name}-{hashlib.sha256(str(checkpoint).encode()).hexdigest()[:6]}"
 
 
 def _is_other(path: Path | str | None, data: Data, key: str) -> bool:

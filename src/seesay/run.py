@@ -13,9 +13,9 @@ from seesay.arguments import shortened
 from seesay.assembly import (
     Work,
     assemble,
-    check_attention,
     check_recipe,
     check_same,
+    check_stages,
     engine_of,
     on_dev,
     save,
@@ -88,7 +88,7 @@ def train(recipe: AnyRecipe, path: Path | str) -> Iterator[Event]:
         if begins:
             best_of(Path(begins))  # what is missing should be missed before anything is written
         work = assemble(recipe, folder, gather(recipe, folder), engine, Progress())
-        check_attention(work)
+        check_stages(work)
         folder.prepare()
         folder.clear()
         replace_file(folder.recipe, write_recipe(recipe))

@@ -44,11 +44,6 @@ class _Stage(Section):
                 f"factors: received {[list(pair) for pair in self.factors]} with decay '{self.decay}'; expected pairs "
                 "of an epoch and a factor of the learning rate, such as [[1, 1.0], [11, 0.2]], with decay 'steps' alone"
             )
-        if self.epochs_at_least > self.epochs:
-            raise ValueError(
-                f"epochs_at_least: received {self.epochs_at_least}, of {self.epochs} epochs; expected no more than "
-                "these; lower it, or raise epochs"
-            )
         starts = [epoch for epoch, _ in self.factors]
         if any(a >= b for a, b in itertools.pairwise([0, *starts])) or any(not f > 0 for _, f in self.factors):
             raise ValueError(
@@ -102,12 +97,6 @@ class Stage(_Stage):
             f"larger scheduled_sampling_growth or a smaller scheduled_sampling_every"
         )
 
-    @model_validator(mode="after")
-    def _samples_at_all(self) -> Self:
-        if self.scheduled_sampling and not self.share_at(self.epochs - 1):
-            raise ValueError(self.short_of)
-        return self
-
 
 class SelfCriticalStage(_Stage):
     """Training a captioner by what its own captions score (Rennie et al. 2017).
@@ -150,11 +139,6 @@ class SelfCriticalStage(_Stage):
             raise ValueError(
                 f"samples: received 1 with baseline '{self.baseline}'; expected 2 or more to compare, or baseline "
                 "'greedy'"
-            )
-        if self.samples == 1 and self.method == "beam":
-            raise ValueError(
-                "samples: received 1 with method 'beam' and baseline 'greedy', which find the same caption, so that "
-                "nothing is learned; expected 2 or more, or method 'sample'"
             )
         if not any(self.reward.values()):
             raise ValueError(f"reward: received {self.reward}; expected a weight other than 0 for one score")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from seesay.decoding.settings import Decoding
 from seesay.errors import DataError
 from seesay.models import build
 from seesay.nn.attention import MultiHeadAttention, masked_softmax
-from seesay.nn.compiled import binding, kernels
+from seesay.nn.compiled import binding, kernels, linear8
 from seesay.nn.compiled.binding import INFERENCE, Library
 from seesay.nn.compiled.linear8 import Panels
 from seesay.nn.memory import Cache
@@ -339,3 +340,9 @@ def test_a_person_is_told(value: str, said: str, always: None) -> None:
     environment = {**os.environ, "SEESAY_COMPILED": value}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", check=True)
     assert said in done.stdout and done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_sizes_told_to_the_kernels_are_theirs() -> None:
+    texts = "".join(file.read_text(encoding="utf-8") for file in INFERENCE.main.parent.glob("*.h"))
+    told = {name: int(value) for name, value in re.findall(r"#define (AT_ONCE|COLUMNS|CHUNK) (\d+)", texts)}
+    assert told == {"AT_ONCE": kernels.ROOM // 3, "COLUMNS": linear8.COLUMNS, "CHUNK": linear8.CHUNK}
