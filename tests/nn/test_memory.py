@@ -30,6 +30,21 @@ def projections(attention: MultiHeadAttention) -> tuple[nn.Module, nn.Module, nn
     return attention.query, attention.key, attention.value
 
 
+def test_regions_of_a_crowd_are_copied_and_those_of_equals_are_shared() -> None:
+    torch.manual_seed(0)
+    attention = AdditiveAttention(SIZE, 5).double()
+    values, mask = torch.randn(4, 3, SIZE, dtype=torch.double, requires_grad=True), torch.ones(4, 3, dtype=torch.bool)
+    shared = Regions(attention.keys(values), values, mask, Groups(torch.arange(4), 4))
+    equals, crowd = (shared.select(torch.tensor(rows)) for rows in ([0, 1, 2, 3, 0, 1, 2, 3], [1, 1, 1, 1, 0, 2, 3]))
+    assert equals.evened() is equals and len(crowd.evened().values) == len(crowd) == 7
+    query, gradients = torch.randn(7, 5, dtype=torch.double), []
+    for regions in (crowd, crowd.evened()):
+        context, weights = regions.attend(attention, query)
+        gradients.append([context, weights, *torch.autograd.grad(context.sum(), [values], retain_graph=True)])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @torch.no_grad()
 def test_branches_of_a_cache_as_sentences_of_their_own(attention: MultiHeadAttention) -> None:
     generator = torch.Generator().manual_seed(1)

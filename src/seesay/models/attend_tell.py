@@ -140,6 +140,7 @@ class Model(nn.Module):
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
         state = select(state, rows[order])
+        state = state._replace(regions=state.regions.evened())
         words = self.dropout(self.embedding(self.forget(tokens[order, :-1])))
         gates = self.word_input(words).unbind(1)  # slices would each zero a gradient of the whole
         hidden, context, attention = [], [], []

@@ -136,6 +136,7 @@ class Model(nn.Module):
         order = real.sum(1).argsort(descending=True, stable=True)
         going = [count for count in real.sum(0).tolist() if count]
         state = select(state, rows[order])
+        state = state._replace(regions=state.regions.evened())
         gates = self.word_input(self.dropout(self.embedding(self.forget(tokens[order, :-1]))))
         told, looked = [], []
         for words, count in zip(gates.unbind(1), going, strict=False):  # past these, all is padding

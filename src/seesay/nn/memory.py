@@ -18,6 +18,7 @@ from seesay.nn.compiled import kernels
 from seesay.nn.groups import Groups, Layout
 
 FEWEST = 16  # steps that a cache has room for at first
+CROWDED = 2  # so many times the rows, laid out, cost more than regions for each row
 
 
 class Pictures:
@@ -82,6 +83,18 @@ class Regions:
             return Regions(self.keys, self.values, self.mask, groups)
         keys, values, mask = (part.index_select(0, kept) for part in (self.keys, self.values, self.mask))
         return Regions(keys, values, mask, groups.keep(kept))
+
+    def evened(self) -> Regions:
+        """The same, or, where a few pictures have most of the rows, with regions of its own for each row.
+
+        Laid out by picture, the others' rows would be filled up to the most that one has.
+        """
+        index, count = self.groups.index, len(self.groups)
+        if self.groups.count * self.groups.width <= CROWDED * count:
+            return self
+        own = Groups(torch.arange(count, device=index.device), count)
+        keys, values, mask = (part.index_select(0, index) for part in (self.keys, self.values, self.mask))
+        return Regions(keys, values, mask, own)
 
     def attend(self, attention: Weighing, query: Tensor) -> tuple[Tensor, Tensor]:
         """Contexts (N, H) and weights (N, R) for queries (N, A)."""
