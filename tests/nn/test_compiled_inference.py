@@ -219,8 +219,13 @@ def test_a_model_is_the_same_with_them_and_without(name: str, precision: str, al
         torch.testing.assert_close(ours.attention, theirs.attention, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("whose", ["torch's threads", "our own"])
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_the_same_bits_on_any_number_of_threads(precision: str, always: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bits_on_any_number_of_threads(
+    precision: str, whose: str, always: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if whose == "our own":
+        monkeypatch.setattr(binding.library(), "_threads", None)
     monkeypatch.setattr(binding, "EACH", 1)
     query, group = torch.randn(101, 64), torch.arange(101) // 5
     keys, values, mask = torch.randn(21, 1, 4, 30, 16), torch.randn(21, 1, 4, 30, 16), torch.rand(21, 30) > 0.2

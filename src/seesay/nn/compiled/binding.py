@@ -71,6 +71,35 @@ class Scanning(Job):
     _fields_ = _fields("rows part parts size count", "scores sums values places")
 
 
+class _Team(ctypes.Structure):
+    _fields_ = [
+        ("function", _ADDRESS),
+        ("jobs", _ADDRESS),
+        ("count", _WHOLE),
+        ("size", _WHOLE),
+        ("number", _ADDRESS),
+        ("threads", _ADDRESS),
+    ]
+
+
+def _address(function: Any) -> int | None:
+    return ctypes.cast(function, _ADDRESS).value
+
+
+def _torch_s_threads() -> tuple[Any, int | None, int | None] | None:
+    """OpenMP's function that runs a team, and the addresses of those that say who is who; None where not to be had.
+
+    Threads of ours would wait for torch's, which go on spinning for a while after each of its operations.
+    """
+    try:
+        process = ctypes.CDLL(None)
+        run, number, threads = process.GOMP_parallel, process.omp_get_thread_num, process.omp_get_num_threads
+    except (AttributeError, OSError, TypeError):  # another OpenMP, or a system without one table of names
+        return None
+    run.argtypes, run.restype = [_ADDRESS, _ADDRESS, ctypes.c_uint, ctypes.c_uint], None
+    return run, _address(number), _address(threads)
+
+
 class Library:
     """The functions of inference.c."""
 
@@ -78,6 +107,7 @@ class Library:
         self.path = path
         self._library = library
         self.multiplies_bytes = bool(library.multiplies_bytes())
+        self._threads = _torch_s_threads()
 
     def __deepcopy__(self, memo: Any) -> Library:
         return self  # a layer that holds it is copied with its model
@@ -88,11 +118,16 @@ class Library:
 
     def run(self, name: str, job: Job, parts: int = 1) -> None:
         """Calls a function, or its parts on a thread each."""
-        jobs = [job, *(type(job).from_buffer_copy(job) for _ in range(1, parts))]
+        jobs = (type(job) * parts)(*(type(job).from_buffer_copy(job) for _ in range(parts)))
         for part, one in enumerate(jobs):
             one.put(part=part, parts=parts)
         function: Callable[[Any], None] = getattr(self._library, name)
-        in_parallel([partial(function, ctypes.byref(one)) for one in jobs])
+        if parts == 1 or self._threads is None:
+            in_parallel([partial(function, ctypes.byref(one)) for one in jobs])
+            return
+        run_team, *who = self._threads
+        team = _Team(_address(function), ctypes.addressof(jobs), parts, ctypes.sizeof(job), *who)
+        run_team(_address(self._library.of_team), ctypes.addressof(team), parts, 0)
 
 
 def _open() -> Library | str:

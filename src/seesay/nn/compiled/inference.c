@@ -56,6 +56,21 @@ INLINE Vector exponential(Vector x)
     return (Vector)((Mask)(p * (Vector)power) & ~(x < splat(-87.0f)));
 }
 
+/* A function's parts by a team of threads that somebody else keeps: see Team in binding.py. */
+struct team {
+    void (*function)(const void *);
+    const char *jobs; /* `count` of them, `size` bytes apart */
+    int64_t count, size;
+    int (*number)(void), (*threads)(void); /* which thread of the team this one is, and of how many */
+};
+
+EXPORT void of_team(void *given)
+{
+    const struct team *team = given;
+    for (int64_t job = team->number(); job < team->count; job += team->threads()) /* it may be a smaller team */
+        team->function(team->jobs + job * team->size);
+}
+
 #include "attention.h"
 #include "additive.h"
 #include "linear8.h"
