@@ -50,22 +50,9 @@ INLINE void additive_together(int rows, const struct additive *a, int64_t first,
 
 EXPORT void attend_additively(const struct additive *a)
 {
-    int64_t padded = (a->places + LANES - 1) / LANES * LANES, end = last_row(&a->share);
+    int64_t padded = (a->places + LANES - 1) / LANES * LANES;
     float *room = a->room + a->share.part * (AT_ONCE + 1) * padded;
-    for (int64_t n = first_row(&a->share); n < end;) {
-        int some = 1;
-        while (some < AT_ONCE && n + some < end && a->group[n + some] == a->group[n])
-            some++;
-        switch (some) { /* as in attend() */
-        case 1: additive_together(1, a, n, room); break;
-        case 2: additive_together(2, a, n, room); break;
-        case 3: additive_together(3, a, n, room); break;
-        case 4: additive_together(4, a, n, room); break;
-        case 5: additive_together(5, a, n, room); break;
-        default: additive_together(6, a, n, room);
-        }
-        n += some;
-    }
+    IN_RUNS(additive_together, a, room)
 }
 
 #endif

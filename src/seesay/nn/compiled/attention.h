@@ -190,24 +190,29 @@ INLINE void attend_together(int rows, const struct attending *a, int64_t first, 
         memcpy(a->looked + (first + r) * a->places, looked + r * padded, (size_t)a->places * sizeof(float));
 }
 
+/* Calls `together(rows, a, first, room)` for every run of rows of one group, at most AT_ONCE of them, in a part's rows.
+   A macro with the number spelt out: known to the compiler, it lets the sums stay in registers. */
+#define IN_RUNS(together, a, room)                                                                                     \
+    for (int64_t n = first_row(&(a)->share), end = last_row(&(a)->share); n < end;) {                                  \
+        int some = 1;                                                                                                  \
+        while (some < AT_ONCE && n + some < end && (a)->group[n + some] == (a)->group[n])                              \
+            some++;                                                                                                    \
+        switch (some) {                                                                                                \
+        case 1: together(1, a, n, room); break;                                                                        \
+        case 2: together(2, a, n, room); break;                                                                        \
+        case 3: together(3, a, n, room); break;                                                                        \
+        case 4: together(4, a, n, room); break;                                                                        \
+        case 5: together(5, a, n, room); break;                                                                        \
+        default: together(6, a, n, room);                                                                              \
+        }                                                                                                              \
+        n += some;                                                                                                     \
+    }
+
 EXPORT void attend(const struct attending *a)
 {
-    int64_t padded = (a->places + LANES - 1) / LANES * LANES, end = last_row(&a->share);
+    int64_t padded = (a->places + LANES - 1) / LANES * LANES;
     float *room = a->room + a->share.part * 3 * AT_ONCE * padded;
-    for (int64_t n = first_row(&a->share); n < end;) {
-        int some = 1;
-        while (some < AT_ONCE && n + some < end && a->group[n + some] == a->group[n])
-            some++;
-        switch (some) { /* the number known to the compiler, so that the sums stay in registers */
-        case 1: attend_together(1, a, n, room); break;
-        case 2: attend_together(2, a, n, room); break;
-        case 3: attend_together(3, a, n, room); break;
-        case 4: attend_together(4, a, n, room); break;
-        case 5: attend_together(5, a, n, room); break;
-        default: attend_together(6, a, n, room);
-        }
-        n += some;
-    }
+    IN_RUNS(attend_together, a, room)
 }
 
 #endif
